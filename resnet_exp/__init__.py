@@ -1,0 +1,1 @@
+"""A command-line runner for the degradation study: plain and residual nets of growing depth."""
