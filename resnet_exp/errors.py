@@ -1,0 +1,54 @@
+"""What goes wrong, in at most three lines and without a traceback. Knows no torch."""
+
+import re
+import sys
+
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from resnet_exp.config import suggest
+
+MAX_LINES = 3
+
+
+class JobFailedError(Exception):
+    """A job of a sweep failed and has said why; the sweep goes on."""
+
+
+def fail(text: str, *, where: str = "") -> None:
+    """Prints an error the way every command of ours does."""
+    print(f"error{f' in {where}' if where else ''}: {text}", file=sys.stderr, flush=True)
+
+
+def explain(error: BaseException) -> str:
+    """The message for a user: what is wrong, with which value, and what to do."""
+    text = message(error)
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join(lines[:MAX_LINES])
+
+
+def message(error: BaseException) -> str:
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException):
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        choices = list(error.options or [])
+        return f"{group}={option}: no such choice{suggest(option, choices)}\nchoose {', '.join(choices)}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not of the form key=value (a value with special characters needs quotes)"
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
+        return message_of_override(error, cause)
+    if type(error).__name__ == "OutOfMemoryError":
+        return "out of GPU memory\ntry a smaller train.batch_size, amp=bf16, or device=cpu"
+    if isinstance(error, ValueError | OSError | ConfigCompositionException):
+        return str(error)
+    return f"{type(error).__name__}: {error}\nHYDRA_FULL_ERROR=1 in the environment shows the traceback"
+
+
+def message_of_override(error: ConfigCompositionException, cause: OmegaConfBaseException) -> str:
+    """Hydra: "Error merging override optim.lr=fast" or "Could not override 'dept'…", caused by OmegaConf's reason."""
+    unknown = re.match(r"Could not override '([^']+)'", str(error))
+    if unknown:
+        return f"{unknown[1]}: no such setting{suggest(unknown[1])}\n`resnet-exp --help` lists them all"
+    override = str(error).splitlines()[0].removeprefix("Error merging override ")
+    reason = str(cause).splitlines()[0]
+    return f"{override}: {reason}"
