@@ -1,0 +1,179 @@
+"""The images of a run: loaded whole, as uint8, with what must be known about them."""
+
+import hashlib
+import tarfile
+import urllib.error
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torchvision import datasets
+
+from resnet_exp import synthetic
+from resnet_exp.image_folder import Arrays, load_image_folder, square
+
+CIFAR = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
+SUBSET_SEED = 0  # which images are held out or used does not depend on the run's seed
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images (N, S, S, 3) uint8 and labels (N,) int64, on one device."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> "Split":
+        return Split(self.images.to(device), self.labels.to(device))
+
+    def take(self, indices: Tensor) -> "Split":
+        return Split(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The splits of one run, and the statistics and fingerprint of its training split."""
+
+    train: Split
+    val: Split | None
+    test: Split
+    classes: list[str]
+    mean: Tensor  # (3,) of the training pixels, in 0 .. 1
+    std: Tensor  # (3,)
+    fingerprint: str  # of every pixel and label of every split
+
+    def to(self, device: torch.device) -> "Dataset":
+        return replace(
+            self,
+            train=self.train.to(device),
+            val=self.val and self.val.to(device),
+            test=self.test.to(device),
+            mean=self.mean.to(device),
+            std=self.std.to(device),
+        )
+
+
+def load_dataset(
+    name: str,
+    *,
+    root: Path,
+    download: bool,
+    image_size: int,
+    train_limit: int | None = None,
+    test_limit: int | None = None,
+    val_size: int = 0,
+) -> Dataset:
+    """Loads a data set, holds out `val_size` training images, then keeps `train_limit` and `test_limit` of the rest.
+
+    The held-out images do not depend on `train_limit`, and a smaller training set is part of a larger one.
+
+    Raises:
+        ValueError: the data are missing, damaged, or fewer than asked for.
+    """
+    if name in CIFAR:
+        train, test, classes = load_cifar(name, root=root, download=download, image_size=image_size)
+    elif name == "image_folder":
+        train, test, classes = load_image_folder(root, image_size=image_size)
+    else:
+        train, test = (tensors(*synthetic.draw_split(part, image_size=image_size)) for part in ("train", "test"))
+        classes = list(synthetic.CLASSES)
+
+    whole, test_split = Split(*train), Split(*test)
+    if val_size or train_limit is not None:
+        order = balanced_order(whole.labels)
+        wanted = val_size + (train_limit or 1)
+        if wanted > len(whole):
+            limits = f"data.val_size={val_size} and data.train_limit={train_limit}"
+            raise ValueError(f"{limits} ask for {wanted} training images; {name} has {len(whole)}")
+        used = order[val_size:] if train_limit is None else order[val_size : val_size + train_limit]
+        train_split = whole.take(used)
+        val_split = whole.take(order[:val_size]) if val_size else None
+    else:
+        train_split, val_split = whole, None
+    if test_limit is not None:
+        test_split = test_split.take(balanced_order(test_split.labels)[:test_limit])
+
+    mean, std = pixel_statistics(train_split.images)
+    splits = [train_split, test_split, *([val_split] if val_split else [])]
+    return Dataset(train_split, val_split, test_split, classes, mean, std, fingerprint(splits))
+
+
+def load_cifar(name: str, *, root: Path, download: bool, image_size: int) -> tuple[Arrays, Arrays, list[str]]:
+    """CIFAR-10 or CIFAR-100 through torchvision, which checks the MD5 of every file before it reads it.
+
+    Raises:
+        ValueError: a file is missing or damaged, or the download failed.
+    """
+    source = CIFAR[name]
+    expected = f"{root.absolute() / source.base_folder} (archive {source.filename}, MD5 {source.tgz_md5})"
+    hint = "set data.root= or RESNET_EXP_DATA to a folder that holds it; data=synthetic needs no download"
+
+    def open_parts(download: bool) -> list[datasets.CIFAR10]:
+        return [source(root, train=train, download=download and train) for train in (True, False)]
+
+    try:
+        try:
+            parts = open_parts(download=False)
+        except RuntimeError as error:  # torchvision: "Dataset not found or corrupted"
+            if not download:
+                raise ValueError(
+                    f"{name}: missing or damaged: {expected}\n{hint}, data.download=true fetches it"
+                ) from error
+            parts = open_parts(download=True)
+    except (RuntimeError, OSError, EOFError, tarfile.TarError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise ValueError(
+            f"{name}: download from {source.url} failed: {reason}\nexpected: {expected}\n{hint}"
+        ) from error
+
+    def arrays(part: datasets.CIFAR10) -> Arrays:
+        images = part.data
+        if image_size != images.shape[1]:
+            images = np.stack([square(Image.fromarray(image), image_size) for image in images])
+        return tensors(images, np.asarray(part.targets))
+
+    train, test = map(arrays, parts)
+    return train, test, list(parts[0].classes)
+
+
+def tensors(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Arrays:
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def balanced_order(labels: Tensor) -> Tensor:
+    """A fixed shuffled order (N,) in which every beginning holds the classes as evenly as they last."""
+    generator = torch.Generator().manual_seed(SUBSET_SEED)
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = shuffled[torch.argsort(labels[shuffled], stable=True)]
+    counts = torch.bincount(labels)
+    rank = torch.cat([torch.arange(int(count)) for count in counts])  # of each image within its class
+    return by_class[torch.argsort(rank, stable=True)]
+
+
+def pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (3,) per channel of (N, S, S, 3) uint8 images, in units of the full range.
+
+    Counted by value, so the result is exact and does not depend on threads.
+    """
+    values = torch.arange(256, dtype=torch.float64) / 255
+    share = torch.stack([torch.bincount(c.flatten(), minlength=256) for c in images.unbind(-1)]).double()  # (3, 256)
+    share /= share.sum(1, keepdim=True)
+    mean = share @ values
+    std = (share * (values - mean[:, None]) ** 2).sum(1).sqrt()
+    return mean.float(), std.float()
+
+
+def fingerprint(splits: list[Split]) -> str:
+    digest = hashlib.sha256()
+    for split in splits:
+        for tensor in (split.images, split.labels):
+            digest.update(str(tuple(tensor.shape)).encode())
+            digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()[:16]
