@@ -1,0 +1,52 @@
+"""The state of a run as one file, with the one before it as a spare."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from resnet_exp.sealed import DamagedFileError, read_sealed, write_sealed
+
+NAME, SPARE = "checkpoint.pt", "checkpoint.prev.pt"
+
+log = logging.getLogger(__name__)
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Writes `checkpoint.pt`; what was there becomes `checkpoint.prev.pt`. At every moment one of them is whole.
+
+    Raises:
+        OSError: the disk is full or not writable; the older checkpoints stay.
+    """
+    newest, written = folder / NAME, folder / f".{NAME}.new"
+    write_sealed(written, state)
+    if newest.exists():
+        newest.replace(folder / SPARE)
+    written.replace(newest)
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest whole checkpoint, or None if there never was one.
+
+    Raises:
+        ValueError: there are checkpoints, and every one is damaged.
+    """
+    damaged = []
+    for name in (NAME, SPARE):
+        try:
+            return read_sealed(folder / name)
+        except FileNotFoundError:
+            continue
+        except DamagedFileError as error:
+            log.warning("%s; trying the one before", error)
+            damaged.append(name)
+    if damaged:
+        what = f"{folder}: every checkpoint is damaged ({', '.join(damaged)})"
+        raise ValueError(f"{what}\nfresh=true starts this run again from step 0")
+    return None
+
+
+def is_finite(model: nn.Module) -> bool:
+    """Whether every weight and BN statistic is a number. Waits for the device."""
+    return all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())

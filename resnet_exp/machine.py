@@ -1,0 +1,75 @@
+"""The device a run uses, the precision it computes in, and the process-wide switches of torch."""
+
+import os
+import platform
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes the first GPU, else the CPU. A GPU asked for by name is never replaced.
+
+    Raises:
+        ValueError: there is no such GPU.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            found = f"{count} found" if count else "none found"
+            raise ValueError(f"device={name}: no such GPU ({found}); device=auto or device=cpu runs without one")
+    return device
+
+
+@dataclass(frozen=True)
+class Precision:
+    """`off` (float32 throughout), `bf16` or `fp16` (autocast; BN statistics, loss and weights stay in float32)."""
+
+    name: str
+    device_type: str
+
+    def autocast(self) -> AbstractContextManager[None]:
+        dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
+        return torch.autocast(self.device_type, dtype=dtype, enabled=self.name != "off")
+
+    def scaler(self) -> torch.amp.GradScaler:
+        return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")
+
+
+def choose_precision(amp: str, device: torch.device) -> Precision:
+    """`auto`: off on a CPU; on a GPU bf16 where it is built in, else fp16 with a loss scaler."""
+    if amp == "auto":
+        if device.type == "cpu":
+            amp = "off"
+        else:
+            amp = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return Precision(amp, device.type)
+
+
+def set_up(device: torch.device, *, threads: int | None, deterministic: bool) -> None:
+    """Sets every process-wide switch a run relies on, so that one run in a process does not inherit from the last."""
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+        torch.cuda.set_device(device)
+
+
+def describe_device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads)"
+
+
+def versions() -> dict[str, str]:
+    packages = ("resnet-exp", "torch", "torchvision", "numpy", "hydra-core")
+    found = {"python": platform.python_version(), **{package: version(package) for package in packages}}
+    if torch.cuda.is_available():
+        found |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+    return found

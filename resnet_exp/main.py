@@ -1,0 +1,106 @@
+"""The command `resnet-exp`: Hydra composes the settings, a task does the rest. Imports torch only for a task."""
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from resnet_exp.config import Config, differences, register, to_config
+from resnet_exp.errors import JobFailedError, explain, fail
+from resnet_exp.records import RunFolder
+from resnet_exp.signals import Stopped
+
+log = logging.getLogger(__name__)
+
+
+def conf_dir() -> Path:
+    """Where conf/ lies: inside the package in a wheel, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    return next(folder for folder in (here / "conf", here.parent / "conf") if (folder / "config.yaml").is_file())
+
+
+def run(config: Config, path: Path) -> None:
+    """Does one task; torch is imported here, after everything that can be refused without it."""
+    if config.task == "describe":
+        from resnet_exp.tasks import describe_net
+
+        return describe_net(config)
+    with RunFolder(path) as folder:
+        if config.task == "train" and is_wanted(config, folder):
+            from resnet_exp.tasks import train_run
+
+            train_run(config, folder)
+        elif config.task == "evaluate":
+            from resnet_exp.tasks import evaluate_run
+
+            evaluate_run(config, folder)
+
+
+def is_wanted(config: Config, folder: RunFolder) -> bool:
+    """Whether the folder's run still has to be trained: not if it is complete.
+
+    Raises:
+        ValueError: the folder holds a run with other settings.
+    """
+    if config.fresh:
+        folder.clear()
+    if folder.config is None:
+        return True
+    changed = differences(folder.config, config)
+    if changed:
+        shown = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
+        raise ValueError(
+            f"{folder.path} holds a run with other settings: {shown}"
+            "\nstudy=ANOTHER keeps it and trains this one elsewhere; fresh=true replaces it"
+        )
+    status = folder.summary.get("status")
+    if status in ("completed", "diverged"):
+        log.info("%s: already %s; fresh=true trains it again", "/".join(folder.path.parts[-3:]), status)
+        return False
+    return True
+
+
+def job(composed: DictConfig) -> None:
+    """One job under Hydra: says at once what went wrong, in the words of `explain`."""
+    path = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        run(to_config(composed), path)
+    except Exception as error:
+        logging.getLogger("resnet_exp.traceback").exception("failed")
+        in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+        fail(explain(error), where="/".join(path.parts[-2:]) if in_sweep else "")
+        if in_sweep:
+            raise JobFailedError(explain(error)) from error
+        sys.exit(1)
+
+
+def terminate(signum: int, frame: FrameType | None) -> None:
+    raise Stopped(signum)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 failed, 130 SIGINT, 143 SIGTERM."""
+    show_traceback = "HYDRA_FULL_ERROR" in os.environ
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us its errors instead of printing them
+    signal.signal(signal.SIGTERM, terminate)
+    register()
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+    except (KeyboardInterrupt, Stopped) as stopped:
+        print("stopped", file=sys.stderr)
+        sys.exit(stopped.exit_code if isinstance(stopped, Stopped) else 128 + signal.SIGINT)
+    except JobFailedError:
+        fail("not every job of this sweep succeeded; the same command runs only what is missing")
+        sys.exit(1)
+    except Exception as error:
+        if show_traceback:
+            raise
+        fail(explain(error))
+        sys.exit(1)

@@ -1,0 +1,155 @@
+"""The run folder: the only bridge between training and analysis."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+from omegaconf import OmegaConf
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+SPLITS = ("train", "val", "test")
+
+log = logging.getLogger(__name__)
+
+
+class MetricsFile:
+    """`metrics.csv`: a header, then one whole row per evaluation, on disk before `add` returns.
+
+    Args:
+        offset: bytes to keep of a file that exists; 0 starts a new one.
+
+    Raises:
+        ValueError: the file is shorter than `offset`.
+    """
+
+    def __init__(self, path: Path, *, columns: list[str], offset: int) -> None:
+        self.columns = columns
+        header = ",".join(columns) + "\n"
+        self.file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        if self.file.seek(0, os.SEEK_END) < offset:
+            self.file.close()
+            raise ValueError(f"{path}: shorter than its checkpoint says\nfresh=true starts this run again from step 0")
+        self.file.truncate(offset)
+        self.file.seek(offset)
+        if offset == 0:
+            self.file.write(header.encode())
+
+    def add(self, row: dict[str, float]) -> None:
+        text = ",".join(f"{row[c]:.6g}" if isinstance(row[c], float) else str(row[c]) for c in self.columns)
+        self.file.write((text + "\n").encode())
+        os.fsync(self.file.fileno())
+
+    @property
+    def offset(self) -> int:
+        return self.file.tell()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a small file in one move: readers see the old text or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class RunFolder:
+    """`config.yaml`, `metrics.csv`, `summary.json` and TensorBoard events of one run, locked while it is open.
+
+    Raises:
+        ValueError: another process has the folder open.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(path / ".lock")
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(f"{path}: another process is training this run") from None
+        self.metrics: MetricsFile | None = None
+        self.events: SummaryWriter | None = None
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.metrics:
+            self.metrics.close()
+        if self.events:
+            self.events.close()
+        self.lock.release()
+
+    def clear(self) -> None:
+        """Removes an earlier run's records; `run.log` stays."""
+        for pattern in ("config.yaml", "metrics.csv", "summary.json", "checkpoint*.pt", "events.out.*"):
+            for file in self.path.glob(pattern):
+                file.unlink()
+
+    def open(self, *, columns: list[str], offset: int, step: int) -> MetricsFile:
+        """Opens the records for writing after `step` updates; rows and events beyond that point are dropped."""
+        from torch.utils.tensorboard import (
+            SummaryWriter,
+        )  # brings torch: too slow for a run that is only looked at
+
+        self.metrics = MetricsFile(self.path / "metrics.csv", columns=columns, offset=offset)
+        self.events = SummaryWriter(str(self.path), purge_step=step + 1 if step else None)
+        return self.metrics
+
+    def add_row(self, row: dict[str, float]) -> None:
+        """One evaluation: to disk in `metrics.csv`, then as a copy to TensorBoard."""
+        assert self.metrics is not None
+        assert self.events is not None
+        self.metrics.add(row)
+        for key, value in row.items():
+            if key == "lr":
+                self.events.add_scalar("lr", value, int(row["step"]))
+            elif key.startswith(SPLITS):
+                self.events.add_scalar(key.replace("_", "/", 1), value, int(row["step"]))
+        self.events.flush()
+
+    def last_errors(self) -> dict[str, float]:
+        """The errors (%) in the last row of `metrics.csv`."""
+        header, *rows = (self.path / "metrics.csv").read_text().splitlines()
+        last = dict(zip(header.split(","), rows[-1].split(","), strict=True))
+        return {key: float(value) for key, value in last.items() if key.endswith("_error")}
+
+    def add_hparams(self, settings: dict[str, Any], results: dict[str, float]) -> None:
+        assert self.events is not None
+        plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
+        self.events.add_hparams(plain, {f"final/{k}": v for k, v in results.items()}, run_name=".")
+
+    @property
+    def config(self) -> dict[str, Any] | None:
+        """The settings of the run that is in the folder."""
+        file = self.path / "config.yaml"
+        if not file.exists():
+            return None
+        values = OmegaConf.to_container(OmegaConf.load(file))
+        assert isinstance(values, dict)
+        return {str(key): value for key, value in values.items()}
+
+    @config.setter
+    def config(self, values: dict[str, Any]) -> None:
+        replace_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(values)))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What is known of the run; empty if it never started."""
+        file = self.path / "summary.json"
+        return json.loads(file.read_text()) if file.exists() else {}
+
+    @summary.setter
+    def summary(self, values: dict[str, Any]) -> None:
+        replace_text(self.path / "summary.json", json.dumps(values, indent=2) + "\n")

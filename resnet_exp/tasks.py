@@ -1,0 +1,172 @@
+"""What `task=` can be; each lists its parts in the order of the flow."""
+
+import functools
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resnet_exp.batches import BatchStream
+from resnet_exp.checkpoint import load_checkpoint
+from resnet_exp.config import Config, flatten
+from resnet_exp.data import Dataset, load_dataset
+from resnet_exp.machine import Precision, choose_device, choose_precision, set_up
+from resnet_exp.models import CifarNet, compile_blocks, describe, initialise
+from resnet_exp.optim import build_optimizer, lr_at
+from resnet_exp.records import RunFolder
+from resnet_exp.signals import Stopped, StopRequest
+from resnet_exp.step import State, Totals, evaluate, recompute_batch_norm
+from resnet_exp.summary import headline, known_before
+from resnet_exp.train import train
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What training and evaluating both need."""
+
+    device: torch.device
+    precision: Precision
+    dataset: Dataset
+    model: CifarNet
+
+
+def prepare(config: Config) -> Parts:
+    """Device, data and net; the net initialised from the seed.
+
+    Raises:
+        ValueError: no such device, or the data are missing or damaged.
+    """
+    device = choose_device(config.device)
+    set_up(device, threads=config.threads, deterministic=config.deterministic)
+    dataset = load_dataset(
+        config.data.name,
+        root=Path(config.data.root),
+        download=config.data.download,
+        image_size=config.data.image_size,
+        train_limit=config.data.train_limit,
+        test_limit=config.data.test_limit,
+        val_size=config.data.val_size,
+    ).to(device)
+    model = build(config, num_classes=len(dataset.classes))
+    initialise(model, seed=config.seed)
+    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.compile is True:
+        compile_blocks(model)
+    return Parts(device, choose_precision(config.amp, device), dataset, model)
+
+
+def build(config: Config, *, num_classes: int) -> CifarNet:
+    return CifarNet(
+        depth=config.depth,
+        block=config.block,
+        shortcut=config.shortcut,
+        bottleneck=config.bottleneck,
+        width=config.width,
+        num_classes=num_classes,
+    )
+
+
+def train_run(config: Config, folder: RunFolder) -> None:
+    """`task=train`: trains one net and leaves its run folder complete, or ready to go on.
+
+    Raises:
+        Stopped: SIGINT or SIGTERM came; the state is saved.
+    """
+    parts = prepare(config)
+    optim, length = config.optim, config.train
+    optimizer = build_optimizer(
+        parts.model,
+        lr=optim.lr,
+        momentum=optim.momentum,
+        weight_decay=optim.weight_decay,
+        weight_decay_on=optim.weight_decay_on,
+    )
+    state = State(parts.model, optimizer, parts.precision.scaler(), Totals(parts.device))
+    stream = BatchStream(
+        num_images=len(parts.dataset.train),
+        batch_size=length.batch_size,
+        seed=config.seed,
+        device=parts.device,
+    )
+    schedule = functools.partial(lr_at, lr=optim.lr, milestones=optim.milestones, warmup_steps=config.warmup_steps)
+    before = known_before(config, parts.dataset, precision=parts.precision, device=parts.device)
+    folder.config = config.to_dict()
+    folder.summary = before | {"status": "running"}
+    log.info("%s", headline(before))
+    result: dict[str, Any] = {"status": "interrupted"}
+    try:
+        with StopRequest() as stop:
+            trained = train(
+                state,
+                lr_at=schedule,
+                stream=stream,
+                dataset=parts.dataset,
+                precision=parts.precision,
+                folder=folder,
+                steps=length.steps,
+                eval_every=length.eval_every,
+                save_every=length.save_every,
+                stop=stop,
+            )
+        if stop.signum is not None and trained["status"] == "interrupted":
+            raise Stopped(stop.signum)
+        errors = folder.last_errors() | final_errors(parts)
+        folder.add_hparams(flatten(config.to_dict()), errors)
+        result = trained | errors
+    finally:
+        folder.summary = before | result
+    log.info("%s: %s", result["status"], folder.path)
+
+
+def final_errors(parts: Parts) -> dict[str, float]:
+    """Errors (%) of the last weights: on the whole training set without augmentation, and with BN recomputed on it.
+
+    Changes the net's BN statistics.
+    """
+    dataset = parts.dataset
+    how: Any = {"mean": dataset.mean, "std": dataset.std, "precision": parts.precision}
+    errors = {"train_error_clean": evaluate(parts.model, dataset.train, **how)[1]}
+    recompute_batch_norm(parts.model, dataset.train, **how)
+    errors["train_error_clean_recomputed_bn"] = evaluate(parts.model, dataset.train, **how)[1]
+    errors["test_error_recomputed_bn"] = evaluate(parts.model, dataset.test, **how)[1]
+    return errors
+
+
+def evaluate_run(config: Config, folder: RunFolder) -> None:
+    """`task=evaluate`: the errors of a run's newest checkpoint on every split, without augmentation.
+
+    Raises:
+        ValueError: the folder holds no checkpoint.
+    """
+    checkpoint = load_checkpoint(folder.path)
+    if checkpoint is None:
+        raise ValueError(f"{folder.path}: no checkpoint to evaluate\ntask=train makes one")
+    parts = prepare(config)
+    parts.model.load_state_dict(checkpoint["state"]["model"])
+    dataset = parts.dataset
+    for name, split in (("training", dataset.train), ("validation", dataset.val), ("test", dataset.test)):
+        if split:
+            loss, error = evaluate(parts.model, split, mean=dataset.mean, std=dataset.std, precision=parts.precision)
+            step = checkpoint["state"]["step"]
+            log.info("step %d  %s images %d  loss %.4f  error %.2f %%", step, name, len(split), loss, error)
+
+
+def describe_net(config: Config) -> None:
+    """`task=describe`: a table of the net's layers, for one image; computes nothing."""
+    num_classes = 100 if config.data.name == "cifar100" else 10
+    with torch.device("meta"):
+        model = build(config, num_classes=num_classes)
+    costs = describe(model, image_size=config.data.image_size)
+    rows = [(c.path, c.kind, "x".join(map(str, c.shape)), f"{c.params:,}", f"{c.macs:,}") for c in costs]
+    params, macs = sum(c.params for c in costs), sum(c.macs for c in costs)
+    head = ("layer", "kind", "output", "parameters", "multiply-adds")
+    foot = (config.name, f"{config.depth} layers", "", f"{params:,}", f"{macs:,}")
+    widths = [max(map(len, column)) for column in zip(head, *rows, foot, strict=True)]
+    for row in (head, *rows, foot):
+        left = "  ".join(text.ljust(width) for text, width in zip(row[:3], widths, strict=False))
+        right = "  ".join(text.rjust(width) for text, width in zip(row[3:], widths[3:], strict=True))
+        print(f"{left}  {right}")
