@@ -1,0 +1,101 @@
+"""What a sweep adds to its jobs: all are checked before the first one starts, and the comparison is kept drawn."""
+
+import itertools
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict, read_write
+
+from resnet_exp.config import NAMED, to_config
+from resnet_exp.errors import explain, fail
+
+log = logging.getLogger(__name__)
+
+
+class StudyCallback(Callback):
+    """Hydra calls this around every job; see conf/config.yaml."""
+
+    def on_multirun_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
+        """Ends the sweep before its first job if any of its jobs is impossible."""
+        try:
+            choices = expand(config)
+            swept = [key for key, values in choices.items() if len(values) > 1]
+            seed_first(config, swept)
+            extra = [key.partition("@")[0] for key in swept if key not in NAMED]
+            name = [f"name=${{run_name:{','.join(extra)}}}"] if extra else []
+            with read_write(config), open_dict(config):
+                config.hydra.overrides.hydra += name
+            check_jobs(choices, name=name, config_name=config_name or "config")
+        except Exception as error:  # Hydra turns exceptions of callbacks into warnings
+            fail(explain(error))
+            sys.exit(1)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Redraws the study's comparison, in whichever process the job ran."""
+        if config.hydra.mode == RunMode.MULTIRUN and config.task == "train":
+            draw(Path(config.hydra.sweep.dir))
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        study = Path(config.hydra.sweep.dir)
+        if config.task == "train" and (study / "report" / "summary.md").exists():
+            print((study / "report" / "summary.md").read_text())
+            print(f"comparison: {study / 'report' / 'report.html'}")
+
+
+def expand(config: DictConfig) -> dict[str, list[str]]:
+    """The values of every override of a sweep, as strings: {"depth": ["20", "56"], "train.steps": ["3"]}.
+
+    An experiment's own sweep comes first; the command line replaces what it names. This is the order of Hydra's basic
+    sweeper.
+    """
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    choices = {}
+    for override in OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task]):
+        key = override.get_key_element()
+        if override.is_sweep_override():
+            choices[key] = list(override.sweep_string_iterator())
+        else:
+            choices[key] = [override.get_value_element_as_str()]
+    return choices
+
+
+def seed_first(config: DictConfig, swept: list[str]) -> None:
+    """Makes the seed the slowest of the swept settings: one seed of every net comes before the second seed of any."""
+    tasks = list(config.hydra.overrides.task)
+    seeds = [task for task in tasks if task.startswith("seed=")]
+    if "seed" in swept and seeds:
+        with read_write(config):
+            config.hydra.overrides.task = [*seeds, *(task for task in tasks if task not in seeds)]
+
+
+def check_jobs(choices: dict[str, list[str]], *, name: list[str], config_name: str) -> None:
+    """Composes and checks every job.
+
+    Raises:
+        ValueError: a job's settings are impossible, or two jobs would share a run folder.
+    """
+    folders: dict[tuple[str, int], str] = {}
+    for values in itertools.product(*choices.values()):
+        overrides = [f"{key}={value}" for key, value in zip(choices, values, strict=True)]
+        job = to_config(compose(config_name, overrides=[*name, *overrides]))
+        this = " ".join(overrides)
+        other = folders.setdefault((f"{job.study}/{job.name}", job.seed), this)
+        if other != this:
+            raise ValueError(f"two jobs of this sweep are the same run, {job.name} seed {job.seed}:\n{other}\n{this}")
+
+
+def draw(study: Path) -> None:
+    """Draws the comparison; a failure here must not fail the job."""
+    from resnet_exp.report import write_report  # brings matplotlib
+
+    try:
+        write_report(study, out=study / "report")
+    except (ValueError, OSError) as error:
+        log.warning("the comparison of %s could not be drawn: %s", study, explain(error))
