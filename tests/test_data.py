@@ -1,0 +1,328 @@
+import hashlib
+import http.server
+import io
+import os
+import pickle
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import datasets
+
+from resnet_exp import data, image_folder, synthetic
+from resnet_exp.data import Dataset, balanced_order, load_dataset, pixel_statistics
+
+REAL = Path(os.environ.get("RESNET_EXP_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+PER_BATCH = 20  # images in each file of the small archive
+
+
+def official_batch(seed: int) -> bytes:
+    """One file of CIFAR-10's Python archive, in its official format."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (PER_BATCH, 3072), dtype=np.uint8)
+    return pickle.dumps({"data": pixels, "labels": [i % 10 for i in range(PER_BATCH)]}, protocol=2)
+
+
+class Archive:
+    """A small `cifar-10-python.tar.gz` behind a web server, and torchvision told of its checksums."""
+
+    def __init__(self, served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+        self.files = {name: official_batch(seed) for seed, name in enumerate(names)}
+        self.files["batches.meta"] = pickle.dumps({"label_names": [f"class {i}" for i in range(10)]}, protocol=2)
+        self.file = served / "cifar-10-python.tar.gz"
+        with tarfile.open(self.file, "w:gz") as tar:
+            for name, content in self.files.items():
+                entry = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+        md5 = {name: hashlib.md5(content).hexdigest() for name, content in self.files.items()}
+        official = datasets.CIFAR10
+        monkeypatch.setattr(official, "tgz_md5", hashlib.md5(self.file.read_bytes()).hexdigest())
+        monkeypatch.setattr(official, "train_list", [[name, md5[name]] for name in names[:5]])
+        monkeypatch.setattr(official, "test_list", [["test_batch", md5["test_batch"]]])
+        monkeypatch.setattr(official, "meta", {**official.meta, "md5": md5["batches.meta"]})
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
+    served = tmp_path / "served"
+    served.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object, **keywords: object) -> None:
+            super().__init__(*arguments, directory=str(served), **keywords)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/cifar-10-python.tar.gz"
+        monkeypatch.setattr(datasets.CIFAR10, "url", url)
+        yield Archive(served, monkeypatch)
+        server.shutdown()
+        thread.join()
+
+
+def load(root: Path, *, download: bool = True, **arguments: object) -> Dataset:
+    return load_dataset("cifar10", root=root, download=download, **({"image_size": 32} | arguments))
+
+
+def test_cifar_is_downloaded_checked_and_read_in_order(archive: Archive, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    loaded = load(root)
+    again = load(root, download=False)
+    assert len(loaded.train) == 5 * PER_BATCH
+    assert len(loaded.test) == PER_BATCH
+    assert loaded.classes == [f"class {i}" for i in range(10)]
+    pixels = pickle.loads(archive.files["data_batch_2"])["data"][3].reshape(3, 32, 32)
+    assert np.array_equal(loaded.train.images[PER_BATCH + 3].permute(2, 0, 1).numpy(), pixels)
+    assert loaded.train.labels.tolist()[:12] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    assert loaded.fingerprint == again.fingerprint
+
+
+def test_cifar_can_be_shrunk(archive: Archive, tmp_path: Path) -> None:
+    whole, small = load(tmp_path / "data"), load(tmp_path / "data", image_size=16)
+    assert small.train.images.shape[1:] == (16, 16, 3)
+    averages = whole.train.images.view(-1, 16, 2, 16, 2, 3).float().mean((2, 4))
+    assert (small.train.images.float() - averages).abs().max() <= 1
+
+
+def test_missing_cifar_says_where_what_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="missing or damaged") as caught:
+        load(tmp_path / "nowhere", download=False)
+    message = str(caught.value)
+    assert str(tmp_path / "nowhere" / "cifar-10-batches-py") in message
+    assert "c58f30108f718f92721af3b95e74349a" in message
+    assert "data=synthetic needs no download" in message
+    assert message.count("\n") < 3
+
+
+def test_a_failed_download_says_so(archive: Archive, tmp_path: Path) -> None:
+    archive.file.unlink()
+    with pytest.raises(ValueError, match=r"download from http://127.* failed") as caught:
+        load(tmp_path / "data")
+    assert "data=synthetic needs no download" in str(caught.value)
+
+
+def test_no_network_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+    with pytest.raises(ValueError, match="Connection refused"):
+        load(tmp_path / "data")
+
+
+def test_a_truncated_archive_is_refused_and_fetched_again(archive: Archive, tmp_path: Path) -> None:
+    whole = archive.file.read_bytes()
+    archive.file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="failed"):
+        load(tmp_path / "data")
+    assert not (tmp_path / "data" / "cifar-10-batches-py").exists()
+    archive.file.write_bytes(whole)
+    assert len(load(tmp_path / "data").train) == 5 * PER_BATCH
+
+
+def test_a_damaged_file_is_refused(archive: Archive, tmp_path: Path) -> None:
+    load(tmp_path / "data")
+    file = tmp_path / "data" / "cifar-10-batches-py" / "data_batch_3"
+    content = bytearray(file.read_bytes())
+    content[100] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="missing or damaged"):
+        load(tmp_path / "data", download=False)
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("exploded",)
+
+
+def test_a_malicious_batch_is_not_executed(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "cifar-10-batches-py" / "test_batch").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ValueError, match="missing or damaged"):
+        load(tmp_path / "data", download=False)
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Six classes of odd sizes and formats, for `image_folder`."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 5), ("test", 2)):
+        for label in ("ant", "bee", "cat"):
+            folder = tmp_path / "insects" / part / label
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = rng.integers(0, 256, (12 + index, 10, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+    Image.new("L", (9, 9), 77).save(tmp_path / "insects" / "train" / "ant" / "grey.png")
+    return tmp_path / "insects"
+
+
+def load_tree(tree: Path, **arguments: object) -> Dataset:
+    return load_dataset("image_folder", root=tree, download=False, **({"image_size": 8} | arguments))
+
+
+def count_decoding(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    counts: list[int] = []
+    decode = image_folder.decode
+
+    def counted(samples: list[tuple[str, int]], **arguments: object) -> image_folder.Arrays:
+        counts.append(len(samples))
+        return decode(samples, **arguments)
+
+    monkeypatch.setattr(image_folder, "decode", counted)
+    return counts
+
+
+def test_an_image_folder_is_decoded_once_and_again_after_a_change(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = count_decoding(monkeypatch)
+    first = load_tree(tree)
+    second = load_tree(tree)
+    assert counts == [16, 6]
+    assert first.fingerprint == second.fingerprint
+    assert first.classes == ["ant", "bee", "cat"]
+    assert first.train.images.shape == (16, 8, 8, 3)
+    assert first.train.labels.tolist() == [0] * 6 + [1] * 5 + [2] * 5
+    load_tree(tree, image_size=4)
+    assert len(counts) == 4, "another size is another cache"
+    Image.new("RGB", (10, 10), "red").save(tree / "train" / "bee" / "0.png")
+    changed = load_tree(tree)
+    assert len(counts) == 6
+    assert changed.fingerprint != first.fingerprint
+
+
+def test_a_damaged_cache_is_decoded_again(tree: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = load_tree(tree)
+    cache = image_folder.cache_file(tree, image_size=8)
+    content = bytearray(cache.read_bytes())
+    content[-100] ^= 4
+    cache.write_bytes(content)
+    assert load_tree(tree).fingerprint == first.fingerprint
+    assert "damaged" in caplog.text
+
+
+def test_an_unwritable_cache_only_costs_time(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(load_tree(tree).train) == 16
+    assert "cannot keep the decoded images" in caplog.text
+
+
+def test_unreadable_images_and_differing_classes_are_named(tree: Path) -> None:
+    broken = tree / "train" / "cat" / "1.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"cat/1\.png: not a readable image"):
+        load_tree(tree)
+    broken.unlink()
+    (tree / "test" / "dog").mkdir()
+    Image.new("RGB", (8, 8)).save(tree / "test" / "dog" / "0.png")
+    with pytest.raises(ValueError, match="same classes; differing: dog"):
+        load_tree(tree)
+    for file in (tree / "test" / "dog").iterdir():
+        file.unlink()
+    with pytest.raises(ValueError, match="dog"):
+        load_tree(tree)
+
+
+def test_images_are_cut_square_and_averaged() -> None:
+    picture = np.zeros((4, 8, 3), np.uint8)
+    picture[:, 2:6] = np.array([[10, 20], [30, 40]]).repeat(2, 0).repeat(2, 1)[..., None]
+    small = image_folder.square(Image.fromarray(picture), 2)
+    assert small[..., 0].tolist() == [[10, 20], [30, 40]]
+
+
+def test_synthetic_images_are_the_same_each_time_and_balanced() -> None:
+    images, labels = synthetic.draw_split("test", image_size=8)
+    again, _ = synthetic.draw_split("test", image_size=8)
+    train, _ = synthetic.draw_split("train", image_size=8)
+    assert images.shape == (synthetic.TEST_SIZE, 8, 8, 3)
+    assert np.array_equal(images, again)
+    assert not np.array_equal(images, train[: len(images)])
+    assert np.bincount(labels).tolist() == [synthetic.TEST_SIZE // 10] * 10
+    assert len(np.unique(images.reshape(len(images), -1), axis=0)) == len(images)
+
+
+def test_limits_are_balanced_nested_and_apart_from_validation() -> None:
+    def synthetic_set(**arguments: int) -> Dataset:
+        return load_dataset("synthetic", root=Path(), download=False, image_size=8, **arguments)
+
+    small, large = synthetic_set(train_limit=50, val_size=100), synthetic_set(train_limit=200, val_size=100)
+    assert small.val is not None
+    assert large.val is not None
+    assert torch.bincount(small.train.labels).tolist() == [5] * 10
+    assert torch.equal(small.train.images, large.train.images[:50])
+    assert torch.equal(small.val.images, large.val.images)
+    used = {image.numpy().tobytes() for image in large.train.images}
+    assert not used & {image.numpy().tobytes() for image in large.val.images}
+    rest = synthetic_set(val_size=100, test_limit=30)
+    assert len(rest.train) == synthetic.TRAIN_SIZE - 100
+    assert torch.bincount(rest.test.labels).tolist() == [3] * 10
+    with pytest.raises(ValueError, match=r"data\.train_limit=10000 ask for 10001"):
+        synthetic_set(train_limit=10_000, val_size=1)
+
+
+def test_balanced_order_keeps_every_image_of_uneven_classes() -> None:
+    labels = torch.tensor([0] * 50 + [1] * 5 + [2] * 20)
+    order = balanced_order(labels)
+    assert torch.equal(order.sort().values, torch.arange(75))
+    assert torch.bincount(labels[order[:15]]).tolist() == [5, 5, 5]
+
+
+def test_statistics_are_those_of_the_training_pixels(shapes: Dataset) -> None:
+    mean, std = pixel_statistics(shapes.train.images)
+    values = shapes.train.images.double() / 255
+    assert torch.allclose(mean.double(), values.mean((0, 1, 2)), atol=1e-6)
+    assert torch.allclose(std.double(), values.std((0, 1, 2), correction=0), atol=1e-6)
+    assert torch.equal(shapes.mean, mean)
+
+
+def test_a_fingerprint_sees_one_pixel_and_one_label(shapes: Dataset) -> None:
+    assert data.fingerprint([shapes.train, shapes.test]) == shapes.fingerprint
+    pixels, labels = shapes.train.images.clone(), shapes.train.labels.clone()
+    pixels[3, 2, 1, 0] += 1
+    labels[5] = (labels[5] + 1) % 10
+    assert data.fingerprint([data.Split(pixels, shapes.train.labels), shapes.test]) != shapes.fingerprint
+    assert data.fingerprint([data.Split(shapes.train.images, labels), shapes.test]) != shapes.fingerprint
+
+
+@pytest.mark.skipif(not (REAL / "cifar10-lossless-6102.tar.xz").exists(), reason="no real images here")
+def test_real_images_through_the_real_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first images of every official batch, true pixels: written as Python batches, read as CIFAR-10."""
+    with tarfile.open(REAL / "cifar10-lossless-6102.tar.xz") as tar:
+        tar.extractall(tmp_path, filter="data")
+    records = {}
+    folder = tmp_path / "data" / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    for file in sorted(tmp_path.rglob("*.bin")):
+        raw = np.frombuffer(file.read_bytes(), np.uint8).reshape(-1, 3073)
+        records[file.stem] = raw
+        content = pickle.dumps({"data": raw[:, 1:], "labels": raw[:, 0].tolist()}, protocol=2)
+        (folder / file.stem).write_bytes(content)
+    meta = pickle.dumps({"label_names": ["airplane", "automobile"]}, protocol=2)
+    (folder / "batches.meta").write_bytes(meta)
+    md5 = {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+    official = datasets.CIFAR10
+    monkeypatch.setattr(official, "train_list", [[f"data_batch_{i}", md5[f"data_batch_{i}"]] for i in range(1, 6)])
+    monkeypatch.setattr(official, "test_list", [["test_batch", md5["test_batch"]]])
+    monkeypatch.setattr(official, "meta", {**official.meta, "md5": md5["batches.meta"]})
+
+    loaded = load(tmp_path / "data", download=False)
+    assert len(loaded.train) == 5 * 1017
+    assert len(loaded.test) == 1017
+    record = records["data_batch_4"][10]
+    index = 3 * 1017 + 10
+    assert loaded.train.labels[index] == record[0]
+    assert np.array_equal(loaded.train.images[index].permute(2, 0, 1).numpy().ravel(), record[1:])
+    assert torch.allclose(loaded.mean, torch.tensor([0.4914, 0.4822, 0.4465]), atol=0.005)
+    assert torch.allclose(loaded.std, torch.tensor([0.2470, 0.2435, 0.2616]), atol=0.005)

@@ -1,0 +1,60 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from resnet_exp.records import MetricsFile, RunFolder
+
+COLUMNS = ["step", "lr", "loss"]
+ROW = {"step": 5, "lr": 0.1, "loss": 1.23456789}
+
+
+def test_rows_are_on_disk_at_once_and_without_noise(tmp_path: Path) -> None:
+    metrics = MetricsFile(tmp_path / "m.csv", columns=COLUMNS, offset=0)
+    metrics.add(ROW)
+    metrics.add({"step": 64_000_000, "lr": 1e-4, "loss": float("nan")})
+    assert (tmp_path / "m.csv").read_text() == "step,lr,loss\n5,0.1,1.23457\n64000000,0.0001,nan\n"
+    assert metrics.offset == (tmp_path / "m.csv").stat().st_size
+    metrics.close()
+
+
+def test_reopening_drops_what_came_after_the_offset(tmp_path: Path) -> None:
+    metrics = MetricsFile(tmp_path / "m.csv", columns=COLUMNS, offset=0)
+    metrics.add(ROW)
+    offset = metrics.offset
+    metrics.add(ROW | {"step": 10})
+    metrics.close()
+    with (tmp_path / "m.csv").open("a") as file:
+        file.write("15,0.")  # torn
+    metrics = MetricsFile(tmp_path / "m.csv", columns=COLUMNS, offset=offset)
+    metrics.add(ROW | {"step": 11})
+    metrics.close()
+    assert [line.split(",")[0] for line in (tmp_path / "m.csv").read_text().splitlines()] == ["step", "5", "11"]
+
+
+def test_a_file_shorter_than_its_checkpoint_says_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("step\n")
+    with pytest.raises(ValueError, match="shorter than its checkpoint says"):
+        MetricsFile(tmp_path / "m.csv", columns=COLUMNS, offset=100)
+    assert (tmp_path / "m.csv").read_text() == "step\n"
+
+
+def test_a_folder_takes_one_run_at_a_time(tmp_path: Path) -> None:
+    with RunFolder(tmp_path), pytest.raises(ValueError, match="another process is training this run"):
+        RunFolder(tmp_path)
+    with RunFolder(tmp_path):
+        pass
+
+
+def test_config_and_summary_come_back(tmp_path: Path) -> None:
+    with RunFolder(tmp_path) as folder:
+        assert folder.config is None
+        assert folder.summary == {}
+        folder.config = {"depth": 20, "data": {"root": "x y", "limit": None}}
+        folder.summary = {"status": "running"}
+        assert folder.config == {"depth": 20, "data": {"root": "x y", "limit": None}}
+        assert json.loads((tmp_path / "summary.json").read_text()) == {"status": "running"}
+        (tmp_path / "run.log").write_text("kept")
+        folder.clear()
+        assert folder.config is None
+        assert (tmp_path / "run.log").exists()

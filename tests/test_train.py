@@ -1,0 +1,260 @@
+"""Training end to end, in this process: `train_run` into a run folder."""
+
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_exp import step, tasks, train
+from resnet_exp.checkpoint import load_checkpoint
+from resnet_exp.config import Config
+from resnet_exp.data import Dataset
+from resnet_exp.machine import Precision
+from resnet_exp.models import CifarNet, initialise
+from resnet_exp.records import RunFolder
+from resnet_exp.signals import Stopped
+from resnet_exp.step import State, Totals, evaluate, recompute_batch_norm, update
+from tests.conftest import TINY
+
+Settings = Callable[..., Config]
+OFF = Precision("off", "cpu")
+
+
+def run(config: Config, path: Path) -> dict[str, object]:
+    with RunFolder(path) as folder:
+        tasks.train_run(config, folder)
+    return json.loads((path / "summary.json").read_text())
+
+
+def rows(path: Path) -> list[dict[str, float]]:
+    header, *lines = (path / "metrics.csv").read_text().splitlines()
+    return [dict(zip(header.split(","), map(float, line.split(",")), strict=True)) for line in lines]
+
+
+def state_hash(path: Path) -> str:
+    """Of everything in the newest checkpoint."""
+    digest = hashlib.sha256()
+
+    def feed(node: object) -> None:
+        if isinstance(node, dict):
+            for key in sorted(node, key=str):
+                digest.update(str(key).encode())
+                feed(node[key])
+        elif isinstance(node, list | tuple):
+            for item in node:
+                feed(item)
+        elif isinstance(node, torch.Tensor):
+            digest.update(node.contiguous().numpy().tobytes())
+        else:
+            digest.update(repr(node).encode())
+
+    feed(load_checkpoint(path))
+    return digest.hexdigest()
+
+
+def test_thirty_steps_lower_the_loss_and_fill_the_run_folder(settings: Settings, tmp_path: Path) -> None:
+    config = settings(*TINY, "train.steps=30", "train.eval_every=10", "optim.lr=0.05", "data.val_size=40")
+    summary = run(config, tmp_path)
+    table = rows(tmp_path)
+    assert list(table[0]) == [
+        *("step", "epoch", "lr", "train_loss", "train_error", "test_loss", "test_error"),
+        *("val_loss", "val_error"),
+    ]
+    assert [row["step"] for row in table] == [10, 20, 30]
+    assert [row["epoch"] for row in table] == [1.6, 3.2, 4.8]
+    assert table[-1]["train_loss"] < table[0]["train_loss"] - 0.1
+    assert all(0 <= row["train_error"] <= 100 for row in table)
+    for key in ("train_error", "test_error", "val_error"):
+        assert summary[key] == table[-1][key]
+    expected = {
+        **{"name": "resnet20", "family": "resnet", "depth": 20, "block": "v1", "shortcut": "A", "width": 4},
+        **{"seed": 0, "steps": 30, "status": "completed", "first_bad_step": None, "n_train": 100, "n_val": 40},
+    }
+    assert {key: summary[key] for key in expected} == expected
+    assert summary["params"] == sum(p.numel() for p in CifarNet(depth=20, width=4).parameters())
+    assert summary["images_per_second"] > 0
+    assert summary["dataset"]["name"] == "synthetic shapes"
+    assert len(summary["dataset"]["fingerprint"]) == 16
+    assert summary["choices"]["precision"] == "off"
+    assert summary["versions"]["torch"] == torch.__version__
+    for name in ("config.yaml", "metrics.csv", "summary.json", "checkpoint.pt", "checkpoint.prev.pt"):
+        assert (tmp_path / name).stat().st_size > 0
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+
+
+def test_the_running_error_is_that_of_the_steps_since_the_last_row(settings: Settings, tmp_path: Path) -> None:
+    coarse = settings(*TINY, "train.steps=6", "train.eval_every=6")
+    fine = settings(*TINY, "train.steps=6", "train.eval_every=2")
+    run(coarse, tmp_path / "coarse")
+    run(fine, tmp_path / "fine")
+    (whole,) = rows(tmp_path / "coarse")
+    parts = rows(tmp_path / "fine")
+    assert len(parts) == 3
+    for key in ("train_loss", "train_error"):
+        assert sum(part[key] for part in parts) / 3 == pytest.approx(whole[key], rel=1e-5)
+    assert parts[-1]["test_error"] == whole["test_error"], "evaluating must not change the training"
+
+
+def test_the_last_step_is_always_evaluated(settings: Settings, tmp_path: Path) -> None:
+    run(settings(*TINY, "train.steps=5", "train.eval_every=3"), tmp_path)
+    assert [row["step"] for row in rows(tmp_path)] == [3, 5]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(settings: Settings, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(settings(*TINY, f"seed={seed}"), tmp_path / name)
+    a, b, c = ((tmp_path / name / "metrics.csv").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+    assert state_hash(tmp_path / "a") == state_hash(tmp_path / "b")
+
+
+def run_until(config: Config, path: Path, *, stop_at: int) -> None:
+    """Trains, and sends this process a SIGTERM in the middle of update `stop_at`."""
+
+    def update_and_stop(state: State, **arguments: object) -> None:
+        update(state, **arguments)
+        if state.step == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "update", update_and_stop)
+        with pytest.raises(Stopped) as caught:
+            run(config, path)
+    assert caught.value.exit_code == 143
+    assert json.loads((path / "summary.json").read_text())["status"] == "interrupted"
+    saved = load_checkpoint(path)
+    assert saved is not None
+    assert saved["state"]["step"] == stop_at
+
+
+@pytest.mark.parametrize("stop_at", range(1, 8))
+def test_a_resumed_run_ends_with_the_same_bytes(settings: Settings, tmp_path: Path, stop_at: int) -> None:
+    """Two epochs and more, with a row in the middle of an epoch and a milestone after most resumes."""
+    config = settings(*TINY, "data.train_limit=50", "train.steps=8", "optim.milestones=[6]")
+    run(config, tmp_path / "whole")
+    run_until(config, tmp_path / "parts", stop_at=stop_at)
+    assert run(config, tmp_path / "parts")["status"] == "completed"
+    whole, parts = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "parts"))
+    assert parts == whole
+    assert state_hash(tmp_path / "parts") == state_hash(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("part", ["optimizer", "totals", "model"])
+def test_the_resume_test_sees_a_checkpoint_without_its_parts(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    config = settings(*TINY)
+    run(config, tmp_path / "whole")
+    run_until(config, tmp_path / "parts", stop_at=4)
+    monkeypatch.setattr(step, "STATEFUL", tuple(name for name in step.STATEFUL if name != part))
+    run(config, tmp_path / "parts")
+    monkeypatch.undo()
+    whole, parts = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "parts"))
+    assert whole != parts or state_hash(tmp_path / "whole") != state_hash(tmp_path / "parts")
+
+
+def test_rows_after_the_checkpoint_are_written_again_not_twice(settings: Settings, tmp_path: Path) -> None:
+    config = settings(*TINY, "train.steps=6", "train.eval_every=1", "train.save_every=4")
+    run(config, tmp_path)
+    whole = (tmp_path / "metrics.csv").read_bytes()
+    (tmp_path / "checkpoint.pt").unlink()  # back to step 4, as if killed before step 6 was saved
+    run(config, tmp_path)
+    assert (tmp_path / "metrics.csv").read_bytes() == whole
+
+
+def test_divergence_is_a_result(settings: Settings, tmp_path: Path) -> None:
+    config = settings(*TINY, "optim.lr=1e30", "train.steps=12", "train.eval_every=6", "train.save_every=1")
+    summary = run(config, tmp_path)
+    assert summary["status"] == "diverged"
+    assert 0 < summary["first_bad_step"] < 12
+    saved = load_checkpoint(tmp_path)
+    assert saved is None or all(torch.isfinite(t).all() for t in saved["state"]["model"].values())
+
+
+def test_the_first_bad_step_is_the_first(shapes: Dataset) -> None:
+    totals = Totals(torch.device("cpu"))
+    for at, loss in enumerate([1.0, 2.0, float("nan"), float("inf"), 1.0]):
+        totals.add(torch.tensor(loss), torch.zeros(4, 10), torch.zeros(4, dtype=torch.int64), step=at)
+    assert int(totals.first_bad_step) == 2
+    totals.clear()
+    assert int(totals.first_bad_step) == 2
+
+
+def test_totals_are_means_over_images() -> None:
+    totals = Totals(torch.device("cpu"))
+    logits = torch.eye(10)[:4]
+    totals.add(torch.tensor(1.0), logits, torch.tensor([0, 1, 2, 9]))
+    totals.add(torch.tensor(4.0), logits[:2], torch.tensor([5, 6]))
+    assert totals.read() == (pytest.approx((4 * 1 + 2 * 4) / 6), pytest.approx(100 * 3 / 6))
+
+
+def net(width: int = 4) -> CifarNet:
+    model = CifarNet(depth=8, width=width)
+    initialise(model, seed=0)
+    return model
+
+
+def test_evaluation_is_that_of_eval_mode_and_changes_nothing(shapes: Dataset) -> None:
+    model = net().train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    loss, error = evaluate(model, shapes.test, mean=shapes.mean, std=shapes.std, precision=OFF)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert model.training
+    images = shapes.test.images.permute(0, 3, 1, 2).float() / 255
+    images = (images - shapes.mean.view(1, 3, 1, 1)) / shapes.std.view(1, 3, 1, 1)
+    logits = model.eval()(images)
+    assert loss == pytest.approx(torch.nn.functional.cross_entropy(logits, shapes.test.labels).item(), rel=1e-5)
+    assert error == pytest.approx(100 * (logits.argmax(1) != shapes.test.labels).float().mean().item())
+
+
+def test_recomputed_bn_statistics_are_those_of_the_split(shapes: Dataset) -> None:
+    model = net()
+    recompute_batch_norm(model, shapes.train, mean=shapes.mean, std=shapes.std, precision=OFF)
+    images = (shapes.train.images.permute(0, 3, 1, 2).float() / 255 - shapes.mean.view(1, 3, 1, 1)) / shapes.std.view(
+        1, 3, 1, 1
+    )
+    out = model.stem[0](images)
+    assert torch.allclose(model.stem[1].running_mean, out.mean((0, 2, 3)), atol=1e-5)
+    assert torch.allclose(model.stem[1].running_var, out.var((0, 2, 3)), rtol=1e-4)
+    assert model.stem[1].momentum == 0.1
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_autocast_trains_and_keeps_bn_in_float32(settings: Settings, tmp_path: Path, amp: str) -> None:
+    summary = run(settings(*TINY, f"amp={amp}", "train.steps=3"), tmp_path)
+    assert summary["status"] == "completed"
+    assert summary["choices"]["precision"] == amp
+    saved = load_checkpoint(tmp_path)
+    assert saved is not None
+    assert {t.dtype for t in saved["state"]["model"].values()} == {torch.float32, torch.int64}
+    assert bool(saved["state"]["scaler"]) == (amp == "fp16")
+
+
+def test_a_long_cpu_run_says_so_once(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("resnet_exp.progress.LONG_HOURS", 1e-9)
+    with caplog.at_level("WARNING"):
+        run(settings(*TINY, "train.steps=12", "train.eval_every=12"), tmp_path)
+    hints = [record.getMessage() for record in caplog.records if "experiment=quick" in record.getMessage()]
+    assert len(hints) == 1
+
+
+@pytest.mark.slow  # the compiler takes most of a minute
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch looks at it itself
+def test_compiled_blocks_compute_the_same(settings: Settings, tmp_path: Path) -> None:
+    run(settings(*TINY, "depth=8", "train.steps=2", "train.eval_every=1"), tmp_path / "eager")
+    run(settings(*TINY, "depth=8", "train.steps=2", "train.eval_every=1", "compile=true"), tmp_path / "compiled")
+    for eager, compiled in zip(rows(tmp_path / "eager"), rows(tmp_path / "compiled"), strict=True):
+        assert compiled["train_loss"] == pytest.approx(eager["train_loss"], rel=1e-3)
+
+
+def test_columns_name_the_validation_split_only_if_there_is_one(shapes: Dataset) -> None:
+    assert train.columns(shapes) == ["step", "epoch", "lr", "train_loss", "train_error", "test_loss", "test_error"]
