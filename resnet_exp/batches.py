@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PADDING = 4  # pixels on each side, [P1] 4.2
 EPOCHS_KEPT = 2  # a batch rarely touches more
 
 
@@ -27,15 +26,23 @@ class Draw:
         return Draw(self.indices[part], self.offsets[part], self.flips[part])
 
 
-def draw_epoch(*, seed: int, epoch: int, num_images: int, padding: int = PADDING) -> Draw:
-    """The draws of one epoch, on the CPU: every image once, each with its own crop and flip."""
+def padding_of(image_size: int) -> int:
+    """Pixels of border on each side: the 4 of [P1] 4.2 at 32 pixels, and in proportion elsewhere."""
+    return image_size // 8
+
+
+def draw_epoch(*, seed: int, epoch: int, num_images: int, padding: int, augment: bool) -> Draw:
+    """The draws of one epoch, on the CPU: every image once, each with its own crop and flip.
+
+    Without `augment` the order stays the same, every crop is the centre, and nothing is flipped.
+    """
     digest = hashlib.sha256(f"resnet-exp stream {seed} {epoch}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
-    return Draw(
-        torch.randperm(num_images, generator=generator),
-        torch.randint(0, 2 * padding + 1, (num_images, 2), generator=generator),
-        torch.randint(0, 2, (num_images,), generator=generator).bool(),
-    )
+    order = torch.randperm(num_images, generator=generator)
+    if not augment:
+        return Draw(order, torch.full((num_images, 2), padding), torch.zeros(num_images, dtype=torch.bool))
+    offsets = torch.randint(0, 2 * padding + 1, (num_images, 2), generator=generator)
+    return Draw(order, offsets, torch.randint(0, 2, (num_images,), generator=generator).bool())
 
 
 class BatchStream:
@@ -44,13 +51,19 @@ class BatchStream:
     Args:
         num_images: size of the training set; may be smaller than a batch.
         batch_size: images in every batch.
+        padding: pixels of border on each side, see `padding_of`.
+        augment: whether crops and flips are random.
         seed: the run's seed.
         device: where the draws are needed; each epoch's are copied there once.
     """
 
-    def __init__(self, *, num_images: int, batch_size: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, *, num_images: int, batch_size: int, padding: int, augment: bool, seed: int, device: torch.device
+    ) -> None:
         self.num_images = num_images
         self.batch_size = batch_size
+        self.padding = padding
+        self.augment = augment
         self.seed = seed
         self.device = device
         self.epochs: dict[int, Draw] = {}
@@ -74,16 +87,22 @@ class BatchStream:
 
     def epoch(self, epoch: int) -> Draw:
         if epoch not in self.epochs:
-            draw = draw_epoch(seed=self.seed, epoch=epoch, num_images=self.num_images)
+            draw = draw_epoch(
+                seed=self.seed,
+                epoch=epoch,
+                num_images=self.num_images,
+                padding=self.padding,
+                augment=self.augment,
+            )
             self.epochs[epoch] = Draw(
                 draw.indices.to(self.device), draw.offsets.to(self.device), draw.flips.to(self.device)
             )
-            for old in sorted(self.epochs)[:-EPOCHS_KEPT]:
-                del self.epochs[old]
+            while len(self.epochs) > EPOCHS_KEPT:
+                del self.epochs[next(iter(self.epochs))]
         return self.epochs[epoch]
 
 
-def pad(images: Tensor, *, padding: int = PADDING) -> Tensor:
+def pad(images: Tensor, *, padding: int) -> Tensor:
     """Black borders: (N, S, S, 3) -> (N, S + 2p, S + 2p, 3). Black before normalisation, as torchvision users pad."""
     return F.pad(images, (0, 0, padding, padding, padding, padding))
 

@@ -28,7 +28,9 @@ FREE = (
 def choose(key: str, value: object, choices: tuple[object, ...]) -> None:
     """Raises ValueError, naming the choices, unless `value` is one of them."""
     if value not in choices:
-        raise ValueError(f"{key}={value}: choose {', '.join(str(c).lower() for c in choices)}")
+        raise ValueError(
+            f"{key}={value}: choose {', '.join(str(c).lower() if isinstance(c, bool) else str(c) for c in choices)}"
+        )
 
 
 def at_least(key: str, value: float | None, minimum: float) -> None:
@@ -49,6 +51,7 @@ class DataConfig:
     test_limit: int | None
     val_size: int
     image_size: int
+    augment: bool
 
     def __post_init__(self) -> None:
         choose("data", self.name, DATASETS)

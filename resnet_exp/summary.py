@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from resnet_exp.batches import PADDING
+from resnet_exp.batches import padding_of
 from resnet_exp.config import Config
 from resnet_exp.data import Dataset
 from resnet_exp.machine import Precision, describe_device, versions
@@ -69,7 +69,8 @@ def choices(config: Config, *, precision: Precision) -> dict[str, Any]:
         "weight_decay_on": config.optim.weight_decay_on,
         "initialisation": "He normal over fan_out; head uniform over fan_in, bias zero",
         "normalisation": "mean and standard deviation of each channel of the training split",
-        "augmentation": f"per image: {PADDING} black pixels a side, then normalised; random crop, random flip",
+        "padding": f"{padding_of(config.data.image_size)} black pixels a side, then normalised",
+        "augmentation": "random crop of the padded image and random flip, per image" if config.data.augment else "none",
         "sampling": "endless stream of permutations, batches of equal size",
         "option_a": "every second pixel; missing channels zero, appended",
         "v2_shortcut_input": "raw where the shortcut is an identity, activated elsewhere and in the first block",

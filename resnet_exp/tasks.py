@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from resnet_exp.batches import BatchStream
+from resnet_exp.batches import BatchStream, padding_of
 from resnet_exp.checkpoint import load_checkpoint
 from resnet_exp.config import Config, flatten
 from resnet_exp.data import Dataset, load_dataset
@@ -89,6 +89,8 @@ def train_run(config: Config, folder: RunFolder) -> None:
     stream = BatchStream(
         num_images=len(parts.dataset.train),
         batch_size=length.batch_size,
+        padding=padding_of(config.data.image_size),
+        augment=config.data.augment,
         seed=config.seed,
         device=parts.device,
     )
@@ -152,7 +154,7 @@ def evaluate_run(config: Config, folder: RunFolder) -> None:
         if split:
             loss, error = evaluate(parts.model, split, mean=dataset.mean, std=dataset.std, precision=parts.precision)
             step = checkpoint["state"]["step"]
-            log.info("step %d  %s images %d  loss %.4f  error %.2f %%", step, name, len(split), loss, error)
+            log.info("step %d  %s images %d  loss %.4g  error %.2f %%", step, name, len(split), loss, error)
 
 
 def describe_net(config: Config) -> None:

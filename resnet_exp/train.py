@@ -68,7 +68,7 @@ def train(
         the updates alone; None if there were none).
     """
     metrics = folder.open(columns=columns(dataset), offset=restore(state, folder), step=state.step)
-    padded = pad(dataset.train.images)
+    padded = pad(dataset.train.images, padding=stream.padding)
     size = dataset.train.images.shape[1]
     on_cpu = padded.device.type == "cpu"  # elsewhere reading the running error would wait for the device
     status, first_bad_step = "completed", None
@@ -83,9 +83,11 @@ def train(
             images = normalise(crop_and_flip(padded, draw, size=size), mean=dataset.mean, std=dataset.std)
             update(state, images=images, labels=dataset.train.labels[draw.indices], precision=precision)
             progress.tick(state.totals.read()[1] if on_cpu else None, long_matters=on_cpu)
-            done = state.step == steps
+            done, stopping = state.step == steps, stop.signum is not None
+            saving = done or stopping or state.step % save_every == 0
+            healthy = not saving or is_finite(state.model)  # waits for the device: once per checkpoint
 
-            if done or state.step % eval_every == 0:
+            if done or not healthy or state.step % eval_every == 0:
                 loss, error = state.totals.read()  # waits for the device: once per evaluation
                 progress.pause()
                 epoch = state.step * stream.batch_size / stream.num_images
@@ -94,17 +96,15 @@ def train(
                 state.totals.clear()
                 folder.add_row(row)
                 progress.report(row)
-                if state.totals.first_bad_step >= 0:
-                    status, first_bad_step = "diverged", int(state.totals.first_bad_step)
+                if not healthy or state.totals.first_bad_step >= 0:
+                    first_bad_step = int(state.totals.first_bad_step)
+                    status, first_bad_step = "diverged", first_bad_step if first_bad_step >= 0 else state.step
                     break
 
-            if done or state.step % save_every == 0 or stop.signum is not None:
-                if not is_finite(state.model):  # waits for the device: once per checkpoint
-                    status, first_bad_step = "diverged", state.step
-                    break
+            if saving:
                 progress.pause()
                 save_checkpoint(folder.path, {"state": state.state_dict(), "metrics_offset": metrics.offset})
-                if stop.signum is not None and not done:
+                if stopping and not done:
                     log.info("stopped and saved at step %d: the same command goes on from there", state.step)
                     status = "interrupted"
             progress.start()
