@@ -1,6 +1,5 @@
 """Run folders -> runs -> nets: what the figure and the tables are made of. Reads files only; knows no torch."""
 
-import csv
 import json
 import statistics
 from collections.abc import Callable
@@ -93,11 +92,19 @@ def load_run(path: Path) -> Run:
 
 
 def read_metrics(file: Path) -> dict[str, Floats]:
-    """The columns of `metrics.csv`, each (rows,). A torn last row, of a run that is being written, is left out."""
-    lines = file.read_text().splitlines() if file.exists() else []
-    header = lines[0].split(",") if lines else ["step"]
-    rows = [row for row in csv.reader(lines[1:]) if len(row) == len(header)]
-    return dict(zip(header, np.array(rows, dtype=np.float64).reshape(-1, len(header)).T, strict=True))
+    """The columns of `metrics.csv`, each (rows,); rows without their line's end, still being written, are left out.
+
+    Raises:
+        ValueError: a row is not of numbers, or not as long as the header.
+    """
+    text = file.read_text() if file.exists() else ""
+    header, _, body = text[: text.rfind("\n") + 1].partition("\n")
+    names = header.split(",") if header else ["step"]
+    try:
+        rows = np.array(body.replace("\n", ",").split(",")[:-1], dtype=np.float64).reshape(-1, len(names))
+    except ValueError as error:
+        raise ValueError(f"{file}: not the metrics of a run ({error})") from error
+    return dict(zip(names, rows.T, strict=True))
 
 
 def group_nets(runs: list[Run]) -> list[Net]:

@@ -3,7 +3,7 @@
 import re
 import sys
 
-from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_exp.config import suggest
@@ -35,6 +35,8 @@ def message(error: BaseException) -> str:
         return f"{group}={option}: no such choice{suggest(option, choices)}\nchoose {', '.join(choices)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: not of the form key=value (a value with special characters needs quotes)"
+    if isinstance(error, HydraException) and str(error).startswith("Ambiguous value for argument"):
+        return f"{str(error).split(chr(39))[1]}: several values; add -m to train one net for each"
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         return message_of_override(error, cause)
     if type(error).__name__ == "OutOfMemoryError":

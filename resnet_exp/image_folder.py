@@ -44,8 +44,8 @@ def load_image_folder(root: Path, *, image_size: int) -> tuple[Arrays, Arrays, l
         if content["tree"] == tree:
             return content["train"], content["test"], content["classes"]
         log.info("%s has changed: decoding it again", root)
-    except FileNotFoundError:
-        pass
+    except OSError:
+        pass  # not there, or not readable
     except DamagedFileError as error:
         log.warning("%s: decoding the images again", error)
 

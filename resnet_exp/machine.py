@@ -68,8 +68,9 @@ def describe_device(device: torch.device) -> str:
 
 
 def versions() -> dict[str, str]:
-    packages = ("resnet-exp", "torch", "torchvision", "numpy", "hydra-core")
-    found = {"python": platform.python_version(), **{package: version(package) for package in packages}}
+    packages = ("resnet-exp", "torchvision", "numpy", "hydra-core")
+    found = {"python": platform.python_version(), "torch": str(torch.__version__)}  # names the CUDA build too
+    found |= {package: version(package) for package in packages}
     if torch.cuda.is_available():
         found |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
     return found

@@ -1,11 +1,13 @@
 """The command `resnet-exp`: Hydra composes the settings, a task does the rest. Imports torch only for a task."""
 
+import argparse
 import logging
 import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -81,6 +83,10 @@ def job(composed: DictConfig) -> None:
         sys.exit(1)
 
 
+def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    raise ValueError(f"{message}\n`resnet-exp --help` shows what can be said")
+
+
 def terminate(signum: int, frame: FrameType | None) -> None:
     raise Stopped(signum)
 
@@ -89,6 +95,7 @@ def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 130 SIGINT, 143 SIGTERM."""
     show_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us its errors instead of printing them
+    argparse.ArgumentParser.error = refuse  # type: ignore[method-assign, assignment]  # not Hydra's page of usage
     signal.signal(signal.SIGTERM, terminate)
     register()
     try:

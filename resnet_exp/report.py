@@ -145,3 +145,7 @@ def main() -> None:
         sys.exit(1)
     print((out / "summary.md").read_text())
     print(f"comparison: {out / 'report.html'}")
+
+
+if __name__ == "__main__":
+    main()
