@@ -21,8 +21,7 @@ ERRORS = {
 RUN_COLUMNS = (
     *("name", "family", "depth", "block", "shortcut", "width", "seed", "status", "steps"),
     *("train_error", "train_error_clean", "test_error", "first_bad_step"),
-    *("train_error_clean_recomputed_bn", "test_error_recomputed_bn"),
-    *("params", "macs", "n_train", "images_per_second", "device"),
+    *("test_error_recomputed_bn", "params", "macs", "n_train", "images_per_second", "device"),
 )
 
 PAGE = """<!doctype html>

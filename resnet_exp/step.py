@@ -1,5 +1,6 @@
 """One update, one evaluation. Nothing here waits for the device."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,9 @@ from resnet_exp.batches import normalise
 from resnet_exp.data import Split
 from resnet_exp.machine import Precision
 
-EVAL_BATCH = 1000  # images; memory alone bounds it
+# Images evaluated at a time: on a CPU what its caches hold (plain56 at 32x32: 1.5 times as fast as 1000 at a time).
+EVAL_BATCH = {"cpu": 100, "cuda": 1000}
+BN_IMAGES = 5000  # enough to know mean and variance of every channel
 
 
 class Totals:
@@ -97,7 +100,8 @@ def update(state: State, *, images: Tensor, labels: Tensor, precision: Precision
 
 def whole_batches(split: Split, *, mean: Tensor, std: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """A split in order, without augmentation: images (N, 3, S, S) float32 as channels_last, labels (N,)."""
-    for images, labels in zip(split.images.split(EVAL_BATCH), split.labels.split(EVAL_BATCH), strict=True):
+    parts = math.ceil(len(split) / EVAL_BATCH[split.labels.device.type])  # of equal size: BN may average over them
+    for images, labels in zip(split.images.tensor_split(parts), split.labels.tensor_split(parts), strict=True):
         yield normalise(images.permute(0, 3, 1, 2), mean=mean, std=std), labels
 
 
@@ -116,7 +120,7 @@ def evaluate(model: nn.Module, split: Split, *, mean: Tensor, std: Tensor, preci
 
 @torch.no_grad()
 def recompute_batch_norm(model: nn.Module, split: Split, *, mean: Tensor, std: Tensor, precision: Precision) -> None:
-    """Replaces BN's moving averages by plain averages over a whole split.
+    """Replaces BN's moving averages by plain averages over a split, or over 5,000 images of it.
 
     Moving averages lag behind the weights: comparing errors before and after tells a failure of BN from one of
     optimisation.
@@ -127,7 +131,9 @@ def recompute_batch_norm(model: nn.Module, split: Split, *, mean: Tensor, std: T
         norm.reset_running_stats()
         norm.momentum = None  # torch: a cumulative average
     model.train()
-    for images, _ in whole_batches(split, mean=mean, std=std):
+    shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))  # sets may be sorted by class
+    sample = split.take(shuffled[:BN_IMAGES].to(split.labels.device))
+    for images, _ in whole_batches(sample, mean=mean, std=std):
         with precision.autocast():
             model(images)
     for norm, momentum in zip(norms, momenta, strict=True):

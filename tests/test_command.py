@@ -106,7 +106,8 @@ def test_one_command_trains_one_net_and_says_one_line_per_evaluation(command: Co
     done = command(*TINY, "model=plain56")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    start, *evaluations, end = done.stdout.splitlines()
+    start, *evaluations, final, end = done.stdout.splitlines()
+    assert final == "measuring the final errors on all 100 training images"
     assert start.startswith("plain56 seed 0: ")
     assert [line.split("  ")[0] for line in evaluations] == ["step 3/6", "step 6/6"]
     assert all("train loss" in line and "test loss" in line and "images/s" in line for line in evaluations)

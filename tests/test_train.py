@@ -13,7 +13,7 @@ import torch
 from resnet_exp import step, tasks, train
 from resnet_exp.checkpoint import load_checkpoint
 from resnet_exp.config import Config
-from resnet_exp.data import Dataset
+from resnet_exp.data import Dataset, Split
 from resnet_exp.machine import Precision
 from resnet_exp.models import CifarNet, initialise
 from resnet_exp.records import RunFolder
@@ -224,6 +224,19 @@ def test_recomputed_bn_statistics_are_those_of_the_split(shapes: Dataset) -> Non
     assert torch.allclose(model.stem[1].running_mean, out.mean((0, 2, 3)), atol=1e-5)
     assert torch.allclose(model.stem[1].running_var, out.var((0, 2, 3)), rtol=1e-4)
     assert model.stem[1].momentum == 0.1
+
+
+def test_bn_is_recomputed_on_images_from_all_of_a_sorted_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "BN_IMAGES", 100)
+    brightness = torch.arange(1000) // 4
+    rising = Split(brightness.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 8, 8, 3).contiguous(), brightness)
+    model, mean, std = net(), torch.full((3,), 0.5), torch.full((3,), 0.3)
+    recompute_batch_norm(model, rising, mean=mean, std=std, precision=OFF)
+    whole = net()
+    monkeypatch.undo()
+    recompute_batch_norm(whole, rising, mean=mean, std=std, precision=OFF)
+    assert torch.allclose(model.stem[1].running_mean, whole.stem[1].running_mean, atol=0.2)
+    assert torch.allclose(model.stem[1].running_var, whole.stem[1].running_var, rtol=0.3)
 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])

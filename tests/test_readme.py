@@ -1,0 +1,63 @@
+"""The README is true: every setting is in its table, every command of it is one that exists."""
+
+import re
+import shlex
+from collections.abc import Callable
+
+import pytest
+from omegaconf import DictConfig
+
+from resnet_exp.config import Config, all_keys, flatten, to_config
+from resnet_exp.main import conf_dir
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+TABLE = README.partition("## Settings")[2].partition("## The run folder")[0]
+
+
+def test_every_setting_is_in_the_table_and_nothing_else() -> None:
+    named = set(re.findall(r"`([a-z_.]+)=`", TABLE))
+    groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
+    assert named == set(all_keys()) | groups
+
+
+def test_every_choice_is_in_the_table() -> None:
+    for file in conf_dir().rglob("*/*.yaml"):
+        family, digits = re.fullmatch(r"([a-z_]+?)(\d*)", file.stem).groups()
+        if digits:
+            assert re.search(rf"`{family}[\d/]*\b{digits}\b|`{family}{digits}\b", TABLE), file.stem
+        else:
+            assert f"`{file.stem}`" in TABLE, file.stem
+
+
+def test_the_defaults_in_the_table_are_the_defaults(settings: Callable[..., Config]) -> None:
+    values = flatten(settings().to_dict())
+    for key, default in {
+        **{"width": "16", "seed": "0", "study": "`default`", "data": "`cifar10`", "model": "`resnet20`"},
+        **{"data.val_size": "0", "data.image_size": "32", "optim.weight_decay_on": "`all`", "task": "`train`"},
+    }.items():
+        (row,) = (row for row in TABLE.splitlines() if row.startswith(f"| `{key}=`"))
+        assert row.split("|")[3].strip() == default
+        if key in values:
+            assert str(values[key]) == default.strip("`")
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("resnet-exp ")])
+def test_every_resnet_exp_command_composes(command: str, composed: Callable[..., DictConfig]) -> None:
+    _, *words = shlex.split(command)
+    overrides = [word for word in words if word != "-m"]
+    first_of_each = [f"{key}={value.split(',')[0]}" for key, value in (word.split("=") for word in overrides)]
+    to_config(composed(*first_of_each))
+    assert ("-m" in words or "experiment=" in command) == ("," in command or "experiment=" in command)
+
+
+def test_other_commands_are_the_known_ones() -> None:
+    others = {command for command in COMMANDS if not command.startswith("resnet-exp ")}
+    assert others == {
+        *("make quick", "pip install -e .", "resnet-exp-report outputs/quick", "tensorboard --logdir outputs"),
+    }
