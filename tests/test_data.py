@@ -1,3 +1,4 @@
+import gc
 import hashlib
 import http.server
 import io
@@ -5,6 +6,7 @@ import os
 import pickle
 import tarfile
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +63,11 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *arguments: object) -> None:
+            """A client that hangs up is part of the trial."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}/cifar-10-python.tar.gz"
@@ -69,6 +75,11 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive
         yield Archive(served, monkeypatch)
         server.shutdown()
         thread.join()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ResourceWarning
+        )  # torchvision leaves a failed download's socket to the collector
+        gc.collect()
 
 
 def load(root: Path, *, download: bool = True, **arguments: object) -> Dataset:
