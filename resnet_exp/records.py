@@ -120,9 +120,10 @@ class RunFolder:
         self.events.flush()
 
     def last_errors(self) -> dict[str, float]:
-        """The errors (%) in the last row of `metrics.csv`."""
-        header, *rows = (self.path / "metrics.csv").read_text().splitlines()
-        last = dict(zip(header.split(","), rows[-1].split(","), strict=True))
+        """The errors (%) in the last row of `metrics.csv`; none before the first row."""
+        file = self.path / "metrics.csv"
+        header, *rows = file.read_text().splitlines() if file.exists() else [""]
+        last = dict(zip(header.split(","), rows[-1].split(","), strict=True)) if rows else {}
         return {key: float(value) for key, value in last.items() if key.endswith("_error")}
 
     def add_hparams(self, settings: dict[str, Any], results: dict[str, float]) -> None:

@@ -116,11 +116,10 @@ def train_run(config: Config, folder: RunFolder) -> None:
             )
         if stop.signum is not None and trained["status"] == "interrupted":
             raise Stopped(stop.signum)
-        errors = folder.last_errors() | final_errors(parts)
-        folder.add_hparams(flatten(config.to_dict()), errors)
-        result = trained | errors
+        result = trained | final_errors(parts)
+        folder.add_hparams(flatten(config.to_dict()), folder.last_errors())
     finally:
-        folder.summary = before | result
+        folder.summary = before | folder.last_errors() | result
     log.info("%s: %s", result["status"], folder.path)
 
 

@@ -23,15 +23,27 @@ def columns(dataset: Dataset) -> list[str]:
     return ["step", "epoch", "lr", "train_loss", "train_error", "test_loss", "test_error", *held_out]
 
 
-def measure(state: State, dataset: Dataset, precision: Precision) -> dict[str, float]:
-    """Loss and error (%) now, of every split that is not trained on."""
-    row = {}
+def measure(
+    state: State, dataset: Dataset, *, precision: Precision, lr: float, batch_size: int, progress: Progress
+) -> dict[str, float]:
+    """One row of `metrics.csv`: the running training error since the last row, and the other splits' errors now."""
+    loss, error = state.totals.read()  # waits for the device: once per evaluation
+    progress.pause()
+    epoch = state.step * batch_size / len(dataset.train)
+    row = {"step": state.step, "epoch": epoch, "lr": lr, "train_loss": loss, "train_error": error}
     for name, split in (("test", dataset.test), ("val", dataset.val)):
         if split:
             row[f"{name}_loss"], row[f"{name}_error"] = evaluate(
                 state.model, split, mean=dataset.mean, std=dataset.std, precision=precision
             )
+    state.totals.clear()
     return row
+
+
+def bad_step(state: State, *, healthy: bool) -> int | None:
+    """The first step whose loss was not finite, or, if only the weights are not, the one that would follow."""
+    first = int(state.totals.first_bad_step)
+    return first if first >= 0 else None if healthy else state.step
 
 
 def restore(state: State, folder: RunFolder) -> int:
@@ -83,33 +95,25 @@ def train(
             images = normalise(crop_and_flip(padded, draw, size=size), mean=dataset.mean, std=dataset.std)
             update(state, images=images, labels=dataset.train.labels[draw.indices], precision=precision)
             progress.tick(state.totals.read()[1] if on_cpu else None, long_matters=on_cpu)
+
             done, stopping = state.step == steps, stop.signum is not None
             saving = done or stopping or state.step % save_every == 0
             healthy = not saving or is_finite(state.model)  # waits for the device: once per checkpoint
-
             if done or not healthy or state.step % eval_every == 0:
-                loss, error = state.totals.read()  # waits for the device: once per evaluation
-                progress.pause()
-                epoch = state.step * stream.batch_size / stream.num_images
-                row = {"step": state.step, "epoch": epoch, "lr": lr, "train_loss": loss, "train_error": error}
-                row |= measure(state, dataset, precision)
-                state.totals.clear()
+                row = measure(
+                    state, dataset, precision=precision, lr=lr, batch_size=stream.batch_size, progress=progress
+                )
                 folder.add_row(row)
                 progress.report(row)
-                if not healthy or state.totals.first_bad_step >= 0:
-                    first_bad_step = int(state.totals.first_bad_step)
-                    status, first_bad_step = "diverged", first_bad_step if first_bad_step >= 0 else state.step
-                    break
-
-            if saving:
+                first_bad_step = bad_step(state, healthy=healthy)
+            if first_bad_step is not None:
+                status = "diverged"
+            elif saving:
                 progress.pause()
                 save_checkpoint(folder.path, {"state": state.state_dict(), "metrics_offset": metrics.offset})
-                if stopping and not done:
+                if stopping:
                     log.info("stopped and saved at step %d: the same command goes on from there", state.step)
                     status = "interrupted"
             progress.start()
-    return {
-        "status": status,
-        "first_bad_step": first_bad_step,
-        "images_per_second": progress.images_per_second,
-    }
+    rate = progress.images_per_second
+    return {"status": status, "first_bad_step": first_bad_step, "images_per_second": rate}

@@ -6,7 +6,6 @@ import os
 import pickle
 import tarfile
 import threading
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,9 @@ from resnet_exp import data, image_folder, synthetic
 from resnet_exp.data import Dataset, balanced_order, load_dataset, pixel_statistics
 
 REAL = Path(os.environ.get("RESNET_EXP_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+# torchvision leaves the socket of a failed download to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+
 PER_BATCH = 20  # images in each file of the small archive
 
 
@@ -75,11 +77,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive
         yield Archive(served, monkeypatch)
         server.shutdown()
         thread.join()
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ResourceWarning
-        )  # torchvision leaves a failed download's socket to the collector
-        gc.collect()
+    gc.collect()
 
 
 def load(root: Path, *, download: bool = True, **arguments: object) -> Dataset:

@@ -127,7 +127,9 @@ def run_until(config: Config, path: Path, *, stop_at: int) -> None:
         with pytest.raises(Stopped) as caught:
             run(config, path)
     assert caught.value.exit_code == 143
-    assert json.loads((path / "summary.json").read_text())["status"] == "interrupted"
+    summary, table = json.loads((path / "summary.json").read_text()), rows(path)
+    assert summary["status"] == "interrupted"
+    assert summary["train_error"] == (table[-1]["train_error"] if table else None)
     saved = load_checkpoint(path)
     assert saved is not None
     assert saved["state"]["step"] == stop_at
