@@ -20,7 +20,8 @@ def choose_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
+        device = torch.device("cuda", device.index or 0)
+        if device.index >= count:
             found = f"{count} found" if count else "none found"
             raise ValueError(f"device={name}: no such GPU ({found}); device=auto or device=cpu runs without one")
     return device

@@ -280,7 +280,6 @@ def test_tensorboard_shows_every_run_under_the_same_tags(
 
 
 def test_an_installed_wheel_works_from_any_folder(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling")
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")

@@ -1,0 +1,62 @@
+import os
+
+import pytest
+import torch
+
+from resnet_exp.machine import choose_device, choose_precision, describe_device, set_up
+
+CPU = torch.device("cpu")
+
+
+def test_auto_takes_a_gpu_if_there_is_one_and_a_name_is_never_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == CPU
+    for name in ("cuda", "cuda:1"):
+        with pytest.raises(ValueError, match=f"device={name}: no such GPU .none found.; device=auto or device=cpu"):
+            choose_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto") == choose_device("cuda") == torch.device("cuda", 0)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    assert choose_device("cpu") == CPU
+    with pytest.raises(ValueError, match="2 found"):
+        choose_device("cuda:2")
+
+
+def test_auto_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = torch.device("cuda", 0)
+    assert choose_precision("auto", CPU).name == "off"
+    assert choose_precision("bf16", CPU).name == "bf16"
+    for built_in, expected in ((True, "bf16"), (False, "fp16")):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, b=built_in: b)
+        assert choose_precision("auto", gpu).name == expected
+    assert choose_precision("off", gpu).name == "off"
+
+
+def test_autocast_and_scaler_go_with_the_precision() -> None:
+    for name, dtype, scaled in (
+        ("off", torch.float32, False),
+        ("bf16", torch.bfloat16, False),
+        ("fp16", torch.float16, True),
+    ):
+        precision = choose_precision(name, CPU)
+        with precision.autocast():
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+        assert precision.scaler().is_enabled() == scaled
+
+
+def test_every_run_sets_every_switch() -> None:
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    try:
+        set_up(CPU, threads=1, deterministic=True)
+        assert torch.get_num_threads() == 1
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cudnn.benchmark
+        set_up(CPU, threads=None, deterministic=False)
+        assert torch.get_num_threads() == os.cpu_count()
+        assert not torch.are_deterministic_algorithms_enabled()
+        assert torch.backends.cudnn.benchmark
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+    assert describe_device(CPU).startswith("cpu (")
