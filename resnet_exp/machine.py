@@ -8,6 +8,8 @@ from importlib.metadata import version
 
 import torch
 
+from resnet_exp import __version__
+
 
 def choose_device(name: str) -> torch.device:
     """`auto` takes the first GPU, else the CPU. A GPU asked for by name is never replaced.
@@ -69,9 +71,9 @@ def describe_device(device: torch.device) -> str:
 
 
 def versions() -> dict[str, str]:
-    packages = ("resnet-exp", "torchvision", "numpy", "hydra-core")
-    found = {"python": platform.python_version(), "torch": str(torch.__version__)}  # names the CUDA build too
-    found |= {package: version(package) for package in packages}
+    found = {"resnet-exp": __version__, "python": platform.python_version()}
+    found |= {"torch": str(torch.__version__)}  # names the CUDA build too
+    found |= {package: version(package) for package in ("torchvision", "numpy", "hydra-core")}
     if torch.cuda.is_available():
         found |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
     return found

@@ -75,8 +75,15 @@ def train_run(config: Config, folder: RunFolder) -> None:
 
     Raises:
         Stopped: SIGINT or SIGTERM came; the state is saved.
+        ValueError: the folder's run began on other images.
     """
     parts = prepare(config)
+    begun_on = folder.summary.get("dataset", {}).get("fingerprint", parts.dataset.fingerprint)
+    if begun_on != parts.dataset.fingerprint:
+        raise ValueError(
+            f"{folder.path}: this run began on other images than data.root={config.data.root} holds now"
+            "\nstudy=ANOTHER trains on them elsewhere; fresh=true starts this run again"
+        )
     optim, length = config.optim, config.train
     optimizer = build_optimizer(
         parts.model,

@@ -19,8 +19,11 @@ from resnet_exp import data, image_folder, synthetic
 from resnet_exp.data import Dataset, balanced_order, load_dataset, pixel_statistics
 
 REAL = Path(os.environ.get("RESNET_EXP_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-# torchvision leaves the socket of a failed download to the collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+# torchvision leaves the socket of a failed download to the collector, and on Python 3.12 unpacks in an old way.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:Python 3.14 will, by default, filter extracted:DeprecationWarning"),
+]
 
 PER_BATCH = 20  # images in each file of the small archive
 

@@ -170,6 +170,17 @@ def test_rows_after_the_checkpoint_are_written_again_not_twice(settings: Setting
     assert (tmp_path / "metrics.csv").read_bytes() == whole
 
 
+def test_a_run_does_not_go_on_with_other_images(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_until(settings(*TINY), tmp_path, stop_at=4)
+    before = (tmp_path / "summary.json").read_text()
+    monkeypatch.setattr("resnet_exp.synthetic.NOISE", 0.07)
+    with pytest.raises(ValueError, match="this run began on other images"):
+        run(settings(*TINY), tmp_path)
+    assert (tmp_path / "summary.json").read_text() == before
+
+
 def test_divergence_is_a_result(settings: Settings, tmp_path: Path) -> None:
     config = settings(*TINY, "optim.lr=1e30", "train.steps=12", "train.eval_every=6", "train.save_every=1")
     summary = run(config, tmp_path)
