@@ -38,6 +38,7 @@ figure svg {{ width: 100%; height: auto; }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; }}
 th, td {{ padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #8886; }}
+td {{ white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }}
 caption {{ text-align: left; padding-bottom: .5rem; }}
 </style>
