@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
+from resnet_exp.atomic import replace_text
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
@@ -50,16 +52,6 @@ class MetricsFile:
 
     def close(self) -> None:
         self.file.close()
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Writes a small file in one move: readers see the old text or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class RunFolder:

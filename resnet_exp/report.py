@@ -4,12 +4,12 @@ import argparse
 import csv
 import html
 import io
-import os
 import re
 import sys
 from pathlib import Path
 
 from resnet_exp.analysis import Net, Run, describe_study, group_nets, load_runs
+from resnet_exp.atomic import replace_text
 from resnet_exp.errors import explain, fail
 from resnet_exp.plots import draw_curves, save
 
@@ -67,13 +67,13 @@ def write_report(folder: Path, *, out: Path) -> None:
     study = describe_study(runs)
     out.mkdir(parents=True, exist_ok=True)
     save(draw_curves(nets, caption=study), out / "curves")
-    replace(out / "summary.csv", run_table(runs))
+    replace_text(out / "summary.csv", run_table(runs))
     rows = net_rows(nets)
-    replace(out / "summary.md", f"{study}\n\n{markdown(rows)}")
+    replace_text(out / "summary.md", f"{study}\n\n{markdown(rows)}")
     svg = re.sub(r"^.*?(?=<svg)", "", (out / "curves.svg").read_text(), flags=re.DOTALL)
     title = f"Degradation study: {folder.resolve().name}"
     page = PAGE.format(title=html.escape(title), study=html.escape(study), svg=svg, table=html_table(rows))
-    replace(out / "report.html", page)
+    replace_text(out / "report.html", page)
 
 
 def run_table(runs: list[Run]) -> str:
@@ -122,13 +122,6 @@ def html_table(rows: list[list[str]]) -> str:
     lines.append("<tr>" + "".join(f'<th scope="col">{cell}</th>' for cell in head) + "</tr>")
     lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in body]
     return "\n".join([*lines, "</table>"])
-
-
-def replace(path: Path, text: str) -> None:
-    """Writes a file in one move: jobs of a parallel sweep redraw at the same time."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 def main() -> None:

@@ -8,21 +8,13 @@ from resnet_exp.batches import padding_of
 from resnet_exp.config import Config
 from resnet_exp.data import Dataset
 from resnet_exp.machine import Precision, describe_device, versions
-from resnet_exp.models import CifarNet, describe
+from resnet_exp.models import LayerCost
 
 
-def known_before(config: Config, dataset: Dataset, *, precision: Precision, device: torch.device) -> dict[str, Any]:
+def known_before(
+    config: Config, dataset: Dataset, *, costs: list[LayerCost], precision: Precision, device: torch.device
+) -> dict[str, Any]:
     """The fixed part of `summary.json`."""
-    with torch.device("meta"):
-        net = CifarNet(
-            depth=config.depth,
-            block=config.block,
-            shortcut=config.shortcut,
-            bottleneck=config.bottleneck,
-            width=config.width,
-            num_classes=len(dataset.classes),
-        )
-    costs = describe(net, image_size=config.data.image_size)
     return {
         "name": config.name,
         "family": config.family,

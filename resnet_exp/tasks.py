@@ -13,7 +13,7 @@ from resnet_exp.checkpoint import load_checkpoint
 from resnet_exp.config import Config, flatten
 from resnet_exp.data import Dataset, load_dataset
 from resnet_exp.machine import Precision, choose_device, choose_precision, set_up
-from resnet_exp.models import CifarNet, compile_blocks, describe, initialise
+from resnet_exp.models import CifarNet, LayerCost, compile_blocks, describe, initialise
 from resnet_exp.optim import build_optimizer, lr_at
 from resnet_exp.records import RunFolder
 from resnet_exp.signals import Stopped, StopRequest
@@ -70,6 +70,13 @@ def build(config: Config, *, num_classes: int) -> CifarNet:
     )
 
 
+def costs_of(config: Config, *, num_classes: int) -> list[LayerCost]:
+    """What each layer of the net costs for one image; computes nothing."""
+    with torch.device("meta"):
+        model = build(config, num_classes=num_classes)
+    return describe(model, image_size=config.data.image_size)
+
+
 def train_run(config: Config, folder: RunFolder) -> None:
     """`task=train`: trains one net and leaves its run folder complete, or ready to go on.
 
@@ -102,7 +109,8 @@ def train_run(config: Config, folder: RunFolder) -> None:
         device=parts.device,
     )
     schedule = functools.partial(lr_at, lr=optim.lr, milestones=optim.milestones, warmup_steps=config.warmup_steps)
-    before = known_before(config, parts.dataset, precision=parts.precision, device=parts.device)
+    costs = costs_of(config, num_classes=len(parts.dataset.classes))
+    before = known_before(config, parts.dataset, costs=costs, precision=parts.precision, device=parts.device)
     folder.config = config.to_dict()
     folder.summary = before | {"status": "running"}
     log.info("%s", headline(before))
@@ -165,10 +173,7 @@ def evaluate_run(config: Config, folder: RunFolder) -> None:
 
 def describe_net(config: Config) -> None:
     """`task=describe`: a table of the net's layers, for one image; computes nothing."""
-    num_classes = 100 if config.data.name == "cifar100" else 10
-    with torch.device("meta"):
-        model = build(config, num_classes=num_classes)
-    costs = describe(model, image_size=config.data.image_size)
+    costs = costs_of(config, num_classes=100 if config.data.name == "cifar100" else 10)
     rows = [(c.path, c.kind, "x".join(map(str, c.shape)), f"{c.params:,}", f"{c.macs:,}") for c in costs]
     params, macs = sum(c.params for c in costs), sum(c.macs for c in costs)
     head = ("layer", "kind", "output", "parameters", "multiply-adds")
