@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Redraws docs/quick.png, the README's figure, from a fresh quick study: about two minutes on two cores.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+make setup
+.venv/bin/resnet-exp experiment=quick fresh=true
+cp outputs/quick/report/curves.png docs/quick.png
