@@ -5,7 +5,7 @@ The defaults stand in conf/, each with its comment; here stand the types.
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -253,15 +253,10 @@ def suggest(word: str, choices: Sequence[str] = ()) -> str:
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested to dotted: {"optim": {"lr": 0.1}} -> {"optim.lr": 0.1}."""
-
-    def leaves(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-        for key, value in node.items():
-            if isinstance(value, dict):
-                yield from leaves(value, f"{prefix}{key}.")
-            else:
-                yield f"{prefix}{key}", value
-
-    return dict(leaves(values, prefix))
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def differences(stored: dict[str, Any], config: Config) -> list[str]:

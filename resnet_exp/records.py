@@ -91,9 +91,8 @@ class RunFolder:
 
     def open(self, *, columns: list[str], offset: int, step: int) -> MetricsFile:
         """Opens the records for writing after `step` updates; rows and events beyond that point are dropped."""
-        from torch.utils.tensorboard import (
-            SummaryWriter,
-        )  # brings torch: too slow for a run that is only looked at
+        # Here, not above: it brings torch, too slow for a folder that is only looked at.
+        from torch.utils.tensorboard import SummaryWriter
 
         self.metrics = MetricsFile(self.path / "metrics.csv", columns=columns, offset=offset)
         self.events = SummaryWriter(str(self.path), purge_step=step + 1 if step else None)
