@@ -43,7 +43,8 @@ def message(error: BaseException) -> str:
         return "out of GPU memory\ntry a smaller train.batch_size, amp=bf16, or device=cpu"
     if isinstance(error, ValueError | OSError | ConfigCompositionException):
         return str(error)
-    return f"{type(error).__name__}: {error}\nHYDRA_FULL_ERROR=1 in the environment shows the traceback"
+    where = "the traceback is in the run's run.log; where no run began, HYDRA_FULL_ERROR=1 shows it"
+    return f"{type(error).__name__}: {error}\n{where}"
 
 
 def message_of_override(error: ConfigCompositionException, cause: OmegaConfBaseException) -> str:
