@@ -1,10 +1,13 @@
-"""Small text files that readers see either as they were or as they are."""
+"""Files that readers see either as they were or as they are, whatever happens to the writer."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
+SCRAPS = ".*.tmp"  # what a killed writer may leave beside its file
 
-def replace_text(path: Path, text: str) -> None:
+
+def replace(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     """Writes `path` in one move; several processes may do so at the same time, the last one wins.
 
     Raises:
@@ -12,7 +15,24 @@ def replace_text(path: Path, text: str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text)
+        with temporary.open("wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)  # the move itself must survive a power cut
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        error.filename = str(path)  # a failed write does not say where
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """`replace` for a short text."""
+    replace(path, [text.encode()])

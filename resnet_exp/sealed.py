@@ -5,12 +5,13 @@
 
 import hashlib
 import io
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from resnet_exp.atomic import replace
 
 MAGIC = b"resnet-exp 1\n"
 HEADER_LENGTH = len(MAGIC) + 8 + 32  # magic, payload length, SHA-256
@@ -30,21 +31,7 @@ def write_sealed(path: Path, content: dict[str, Any]) -> None:
     torch.save(content, buffer)
     payload = buffer.getbuffer()
     header = MAGIC + len(payload).to_bytes(8, "little") + hashlib.sha256(payload).digest()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(header)
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)  # the rename itself must survive a power cut
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    replace(path, [header, payload])
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
@@ -63,5 +50,6 @@ def read_sealed(path: Path) -> dict[str, Any]:
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise DamagedFileError(f"{path}: holds something other than tensors and numbers") from error
-    assert isinstance(content, dict)
+    if not isinstance(content, dict):
+        raise DamagedFileError(f"{path}: not written by resnet-exp")
     return content
