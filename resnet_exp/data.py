@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -126,7 +127,9 @@ def load_cifar(name: str, *, root: Path, download: bool, image_size: int) -> tup
                 raise ValueError(
                     f"{name}: missing or damaged: {expected}\n{hint}, data.download=true fetches it"
                 ) from error
-            parts = open_parts(download=True)
+            root.mkdir(parents=True, exist_ok=True)
+            with FileLock(root / f".{name}.lock"):  # of several jobs one downloads, the others find its files
+                parts = open_parts(download=True)
     except (RuntimeError, OSError, EOFError, tarfile.TarError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise ValueError(

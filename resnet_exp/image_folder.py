@@ -1,13 +1,16 @@
 """A folder of images as one array: decoded once, kept in the user's cache, decoded again when the folder changes."""
 
+import glob
 import hashlib
 import logging
 import os
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -37,11 +40,21 @@ def load_image_folder(root: Path, *, image_size: int) -> tuple[Arrays, Arrays, l
     Raises:
         ValueError: a class has no image, the two parts differ in their classes, or an image cannot be read.
     """
-    tree = tree_fingerprint(root)
     cache = cache_file(root, image_size=image_size)
+    with ExitStack() as stack:
+        with suppress(OSError):  # an unwritable cache only costs time
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(f"{cache}.lock"))  # of several jobs one decodes, the others wait for it
+            for scrap in cache.parent.glob(f".{glob.escape(cache.name)}.*.tmp"):  # of a job that was killed
+                scrap.unlink()
+        return read_or_decode(root, image_size=image_size, cache=cache)
+
+
+def read_or_decode(root: Path, *, image_size: int, cache: Path) -> tuple[Arrays, Arrays, list[str]]:
+    tree = tree_fingerprint(root)
     try:
         content = read_sealed(cache)
-        if content["tree"] == tree:
+        if content.get("tree") == tree:
             return content["train"], content["test"], content["classes"]
         log.info("%s has changed: decoding it again", root)
     except OSError:
@@ -57,7 +70,6 @@ def load_image_folder(root: Path, *, image_size: int) -> tuple[Arrays, Arrays, l
     with tqdm(total=total, desc="decoding images", unit="image", leave=False, disable=None) as bar:
         train, test = (decode(part.samples, image_size=image_size, tick=bar.update) for part in parts)
     try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
         write_sealed(cache, {"tree": tree, "train": train, "test": test, "classes": parts[0].classes})
     except OSError as error:
         log.warning("cannot keep the decoded images (%s): they are decoded again next time", error)

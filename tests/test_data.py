@@ -4,6 +4,8 @@ import http.server
 import io
 import os
 import pickle
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from torchvision import datasets
 
 from resnet_exp import data, image_folder, synthetic
 from resnet_exp.data import Dataset, balanced_order, load_dataset, pixel_statistics
+from resnet_exp.sealed import write_sealed
 
 REAL = Path(os.environ.get("RESNET_EXP_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 # torchvision leaves the socket of a failed download to the collector, and on Python 3.12 unpacks in an old way.
@@ -220,6 +223,42 @@ def test_a_damaged_cache_is_decoded_again(tree: Path, caplog: pytest.LogCaptureF
     cache.write_bytes(content)
     assert load_tree(tree).fingerprint == first.fingerprint
     assert "damaged" in caplog.text
+
+
+@pytest.mark.parametrize("content", [{"tree": Bomb()}, {"tree": "another"}, {}, Bomb(), [1]])
+def test_a_foreign_cache_is_decoded_again_and_executes_nothing(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = load_tree(tree)
+    cache = image_folder.cache_file(tree, image_size=8)
+    write_sealed(cache, content)
+    assert load_tree(tree).fingerprint == first.fingerprint
+    cache.write_bytes(pickle.dumps(content))
+    assert load_tree(tree).fingerprint == first.fingerprint
+    assert not (tmp_path / "exploded").exists()
+
+
+LOAD = """
+import sys
+from pathlib import Path
+from resnet_exp import image_folder
+decode = image_folder.decode
+image_folder.decode = lambda *a, **k: print("decoding") or decode(*a, **k)
+image_folder.load_image_folder(Path(sys.argv[1]), image_size=8)
+"""
+
+
+def test_of_two_jobs_one_decodes_and_removes_the_scraps_of_a_third(tree: Path) -> None:
+    scrap = image_folder.cache_file(tree, image_size=8)
+    scrap.parent.mkdir(parents=True, exist_ok=True)
+    scrap = scrap.with_name(f".{scrap.name}.123.tmp")
+    scrap.touch()
+    jobs = [subprocess.Popen([sys.executable, "-c", LOAD, str(tree)], stdout=subprocess.PIPE) for _ in range(2)]
+    printed = sorted(job.communicate()[0].decode() for job in jobs)
+    assert [job.returncode for job in jobs] == [0, 0]
+    assert printed == ["", "decoding\ndecoding\n"]
+    assert not scrap.exists()
 
 
 def test_an_unwritable_cache_only_costs_time(
