@@ -1,5 +1,6 @@
 """What goes wrong, in at most three lines and without a traceback. Knows no torch."""
 
+import errno
 import re
 import sys
 
@@ -9,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_exp.config import suggest
 
 MAX_LINES = 3
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class JobFailedError(Exception):
@@ -28,23 +30,28 @@ def explain(error: BaseException) -> str:
 
 
 def message(error: BaseException) -> str:
-    cause = error.__cause__
+    cause, text = error.__cause__, str(error)
     if isinstance(error, MissingConfigException):
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         choices = list(error.options or [])
         return f"{group}={option}: no such choice{suggest(option, choices)}\nchoose {', '.join(choices)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: not of the form key=value (a value with special characters needs quotes)"
-    if isinstance(error, HydraException) and str(error).startswith("Ambiguous value for argument"):
-        return f"{str(error).split(chr(39))[1]}: several values; add -m to train one net for each"
+    if isinstance(error, HydraException) and text.startswith("Ambiguous value for argument"):
+        return f"{text.split(chr(39))[1]}: several values; add -m to train one net for each"
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         return message_of_override(error, cause)
     if type(error).__name__ == "OutOfMemoryError":
         return "out of GPU memory\ntry a smaller train.batch_size, amp=bf16, or device=cpu"
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in text:
+        return "out of memory\ntry a smaller train.batch_size, width or data.train_limit"
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        kept = "what was saved before is kept: make room, and the same command goes on"
+        return f"{error.filename or 'the run folder'}: {error.strerror}\n{kept}"
     if isinstance(error, ValueError | OSError | ConfigCompositionException):
-        return str(error)
+        return text
     where = "the traceback is in the run's run.log; where no run began, HYDRA_FULL_ERROR=1 shows it"
-    return f"{type(error).__name__}: {error}\n{where}"
+    return f"{type(error).__name__}: {text}\n{where}"
 
 
 def message_of_override(error: ConfigCompositionException, cause: OmegaConfBaseException) -> str:

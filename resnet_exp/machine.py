@@ -5,6 +5,7 @@ import platform
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import torch
 
@@ -54,9 +55,15 @@ def choose_precision(amp: str, device: torch.device) -> Precision:
     return Precision(amp, device.type)
 
 
-def set_up(device: torch.device, *, threads: int | None, deterministic: bool) -> None:
+def choose_threads(asked: int | None, *, before: int | None = None) -> int:
+    """What was asked for, else as `before` (sums depend on it) if there are cores enough, else one a core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return asked or (before if before and before <= cores else cores)
+
+
+def set_up(device: torch.device, *, threads: int, deterministic: bool) -> None:
     """Sets every process-wide switch a run relies on, so that one run in a process does not inherit from the last."""
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = not deterministic
     if device.type == "cuda":
@@ -68,6 +75,22 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads)"
+
+
+def environment(device: torch.device, *, precision: Precision, compiled: bool) -> dict[str, Any]:
+    """What the last bits of every number depend on, besides settings and images."""
+    if device.type == "cuda":
+        where = {"device": torch.cuda.get_device_name(device), "cudnn": torch.backends.cudnn.version()}
+    else:
+        capability = torch.backends.cpu.get_cpu_capability()
+        where = {"device": f"cpu ({platform.machine()}, {capability})", "threads": torch.get_num_threads()}
+    return {
+        "torch": str(torch.__version__),  # names the CUDA build too
+        **where,
+        "memory_format": "channels_last",
+        "compile": compiled,
+        "precision": precision.name,
+    }
 
 
 def versions() -> dict[str, str]:

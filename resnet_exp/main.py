@@ -3,10 +3,8 @@
 import argparse
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 import hydra
@@ -14,12 +12,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from resnet_exp.config import Config, differences, register, to_config
+from resnet_exp.config import Config, register, to_config
 from resnet_exp.errors import JobFailedError, explain, fail
+from resnet_exp.origin import check_settings
 from resnet_exp.records import RunFolder
-from resnet_exp.signals import Stopped
 
 log = logging.getLogger(__name__)
+register()  # here: the processes of a parallel launcher import this module and call `job`
 
 
 def conf_dir() -> Path:
@@ -55,13 +54,7 @@ def is_wanted(config: Config, folder: RunFolder) -> bool:
         folder.clear()
     if folder.config is None:
         return True
-    changed = differences(folder.config, config)
-    if changed:
-        shown = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
-        raise ValueError(
-            f"{folder.path} holds a run with other settings: {shown}"
-            "\nstudy=ANOTHER keeps it and trains this one elsewhere; fresh=true replaces it"
-        )
+    check_settings(folder.path, folder.config, config)
     status = folder.summary.get("status")
     if status in ("completed", "diverged"):
         log.info("%s: already %s; fresh=true trains it again", "/".join(folder.path.parts[-3:]), status)
@@ -87,22 +80,14 @@ def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
     raise ValueError(f"{message}\n`resnet-exp --help` shows what can be said")
 
 
-def terminate(signum: int, frame: FrameType | None) -> None:
-    raise Stopped(signum)
-
-
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 1 failed, 130 SIGINT, 143 SIGTERM."""
+    """The command, under `resnet_exp.__main__`. Exit codes: 0 done, 1 failed."""
     show_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us its errors instead of printing them
     argparse.ArgumentParser.error = refuse  # type: ignore[method-assign, assignment]  # not Hydra's page of usage
-    signal.signal(signal.SIGTERM, terminate)
-    register()
+    logging.raiseExceptions = False  # a log that cannot be written (the disk is full) must not fill the screen
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
-    except (KeyboardInterrupt, Stopped) as stopped:
-        print("stopped", file=sys.stderr)
-        sys.exit(stopped.exit_code if isinstance(stopped, Stopped) else 128 + signal.SIGINT)
     except JobFailedError:
         fail("not every job of this sweep succeeded; the same command runs only what is missing")
         sys.exit(1)

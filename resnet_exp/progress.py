@@ -60,6 +60,10 @@ class Progress:
         """None before the first update of this process."""
         return self.ticks * self.batch_size / self.elapsed if self.ticks else None
 
+    @property
+    def pace(self) -> str:
+        return f"{self.images_per_second:.0f} images/s" if self.ticks else ""
+
     def tick(self, error: float | None, *, long_matters: bool) -> None:
         """Counts one update.
 
@@ -69,7 +73,7 @@ class Progress:
         """
         self.ticks += 1
         if error is not None:
-            self.bar.set_postfix_str(f"error {error:.1f} %, {self.images_per_second:.0f} images/s", refresh=False)
+            self.bar.set_postfix_str(f"error {error:.1f} %, {self.pace}", refresh=False)
         self.bar.update()
         if self.ticks == UNTIMED_STEPS:
             self.timed_from = self.elapsed
@@ -89,5 +93,5 @@ class Progress:
         for split in ("train", "val", "test"):
             if f"{split}_error" in row:
                 parts.append(f"{split} loss {row[f'{split}_loss']:.4g} error {row[f'{split}_error']:.2f} %")
-        log.info("%s  %.0f images/s", "  ".join(parts), self.images_per_second)
-        self.bar.set_postfix_str(f"error {row['train_error']:.1f} %, {self.images_per_second:.0f} images/s")
+        log.info("  ".join([*parts, self.pace]))
+        self.bar.set_postfix_str(f"error {row['train_error']:.1f} %, {self.pace}")

@@ -1,5 +1,6 @@
 """The run folder: the only bridge between training and analysis."""
 
+import errno
 import json
 import logging
 import os
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
-from resnet_exp.atomic import replace_text
+from resnet_exp.atomic import SCRAPS, replace_text
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -39,12 +41,24 @@ class MetricsFile:
         self.file.truncate(offset)
         self.file.seek(offset)
         if offset == 0:
-            self.file.write(header.encode())
+            self.write(header.encode())
 
     def add(self, row: dict[str, float]) -> None:
+        """Raises OSError if the disk is full; the file then ends with the row before."""
         text = ",".join(f"{row[c]:.6g}" if isinstance(row[c], float) else str(row[c]) for c in self.columns)
-        self.file.write((text + "\n").encode())
-        os.fsync(self.file.fileno())
+        self.write((text + "\n").encode())
+
+    def write(self, data: bytes) -> None:
+        before = self.offset
+        try:
+            if self.file.write(data) < len(data):  # the disk took a part of it
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            self.file.truncate(before)
+            self.file.seek(before)
+            error.filename = self.file.name
+            raise
 
     @property
     def offset(self) -> int:
@@ -56,6 +70,8 @@ class MetricsFile:
 
 class RunFolder:
     """`config.yaml`, `metrics.csv`, `summary.json` and TensorBoard events of one run, locked while it is open.
+
+    Whoever dies frees the lock; what it was writing is removed by the next.
 
     Raises:
         ValueError: another process has the folder open.
@@ -70,6 +86,8 @@ class RunFolder:
             self.lock.acquire(timeout=0)
         except Timeout:
             raise ValueError(f"{path}: another process is training this run") from None
+        for scrap in path.glob(SCRAPS):
+            scrap.unlink()
         self.metrics: MetricsFile | None = None
         self.events: SummaryWriter | None = None
 
@@ -85,7 +103,8 @@ class RunFolder:
 
     def clear(self) -> None:
         """Removes an earlier run's records; `run.log` stays."""
-        for pattern in ("config.yaml", "metrics.csv", "summary.json", "checkpoint*.pt", "events.out.*"):
+        # The settings last: whoever is killed on the way leaves no checkpoint that other settings could take up.
+        for pattern in ("*checkpoint*.pt*", "metrics.csv", "events.out.*", "summary.json", "config.yaml"):
             for file in self.path.glob(pattern):
                 file.unlink()
 
@@ -117,10 +136,13 @@ class RunFolder:
         last = dict(zip(header.split(","), rows[-1].split(","), strict=True)) if rows else {}
         return {key: float(value) for key, value in last.items() if key.endswith("_error")}
 
-    def add_hparams(self, settings: dict[str, Any], results: dict[str, float]) -> None:
+    def add_hparams(self, settings: dict[str, Any], results: dict[str, float], *, step: int) -> None:
+        """The settings and final errors of a run of `step` steps, for TensorBoard's table of runs."""
         assert self.events is not None
         plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
-        self.events.add_hparams(plain, {f"final/{k}": v for k, v in results.items()}, run_name=".")
+        final = {f"final/{k}": v for k, v in results.items()}
+        # One step after the last row: a run that is killed right here drops these points when it goes on (see `open`).
+        self.events.add_hparams(plain, final, run_name=".", global_step=step + 1)
 
     @property
     def config(self) -> dict[str, Any] | None:
@@ -128,8 +150,12 @@ class RunFolder:
         file = self.path / "config.yaml"
         if not file.exists():
             return None
-        values = OmegaConf.to_container(OmegaConf.load(file))
-        assert isinstance(values, dict)
+        try:
+            values = OmegaConf.to_container(OmegaConf.load(file))
+        except (YAMLError, UnicodeDecodeError, OSError):
+            values = None
+        if not values or not isinstance(values, dict):
+            raise ValueError(f"{file}: damaged\nfresh=true starts this run again from step 0")
         return {str(key): value for key, value in values.items()}
 
     @config.setter
@@ -138,9 +164,14 @@ class RunFolder:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What is known of the run; empty if it never started."""
-        file = self.path / "summary.json"
-        return json.loads(file.read_text()) if file.exists() else {}
+        """What is known of the run; empty if it never started. It follows from the other files, damaged or not."""
+        try:
+            return json.loads((self.path / "summary.json").read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            log.warning("%s: damaged (%s), written anew", self.path / "summary.json", error)
+            return {}
 
     @summary.setter
     def summary(self, values: dict[str, Any]) -> None:

@@ -1,29 +1,53 @@
-"""Ctrl-C and SIGTERM as a polite request: finish the step, save, leave. A second one leaves at once."""
+"""Ctrl-C, SIGTERM, a scheduler's warning: the first one lets a training step end and be saved, a second never waits."""
 
 import signal
 import threading
 from types import FrameType
 from typing import Any
 
+# What submitit's handler waits for: it starts the job again. Not on Windows.
+WARNING: int | None = getattr(signal, "SIGUSR2", None)
 
-class Stopped(BaseException):
-    """The run was asked to stop and has saved its state; not an Exception, so that it ends a sweep too."""
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to stop; not an Exception, so that it ends a sweep too."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
         self.exit_code = 128 + signum
 
 
+def stop_at_once(signum: int, frame: FrameType | None) -> None:
+    raise Stopped(signum)
+
+
+def catch_signals() -> None:
+    """From now on SIGINT and SIGTERM raise `Stopped` in the main thread, unless they are ignored (nohup)."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, stop_at_once)
+
+
 class StopRequest:
-    """While open, SIGINT and SIGTERM only set `signum`; the loop looks at it between two steps."""
+    """While open and with something `at_stake`, a stop only sets `signum`: the loop ends its step, saves and leaves.
+
+    A launcher that waits for SIGUSR2 (submitit: put the job back into the queue) gets it in `leave`, after the state is
+    saved; SIGTERM, which Slurm sends along with it, then stays as that launcher set it.
+    """
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self.at_stake = False  # before the first step everything is on disk: compiling need not be waited for
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            self.before = {s: signal.signal(s, self.request) for s in (signal.SIGINT, signal.SIGTERM)}
+            ours = [signal.SIGINT]
+            if signal.getsignal(signal.SIGTERM) in (stop_at_once, signal.SIG_DFL):
+                ours.append(signal.SIGTERM)
+            if WARNING is not None and callable(signal.getsignal(WARNING)):
+                ours.append(signal.Signals(WARNING))
+            self.before = {signum: signal.signal(signum, self.request) for signum in ours}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -31,6 +55,19 @@ class StopRequest:
             signal.signal(signum, handler)
 
     def request(self, signum: int, frame: FrameType | None) -> None:
-        if self.signum is not None:
-            raise Stopped(signum)
+        polite = self.at_stake and self.signum is None
         self.signum = signum
+        if not polite:
+            self.leave()
+
+    def check(self) -> None:
+        """Raises Stopped if a stop was asked for: for long work between two steps that can be done again."""
+        if self.signum is not None:
+            raise Stopped(self.signum)
+
+    def leave(self) -> None:
+        """Ends the process as the signal asks: through the launcher that waits for it, else by `Stopped`."""
+        assert self.signum is not None
+        if self.signum == WARNING:
+            self.before[self.signum](self.signum, None)
+        raise Stopped(self.signum)

@@ -1,7 +1,7 @@
 """One update, one evaluation. Nothing here waits for the device."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,15 +106,30 @@ def whole_batches(split: Split, *, mean: Tensor, std: Tensor) -> Iterator[tuple[
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, split: Split, *, mean: Tensor, std: Tensor, precision: Precision) -> tuple[float, float]:
-    """Mean loss and error in % over a whole split: eval mode, single view, no augmentation ([P1] 4.2)."""
+def evaluate(
+    model: nn.Module,
+    split: Split,
+    *,
+    mean: Tensor,
+    std: Tensor,
+    precision: Precision,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[float, float]:
+    """Mean loss and error in % over a whole split: eval mode, single view, no augmentation ([P1] 4.2).
+
+    Args:
+        check: called before every batch; what it raises ends the evaluation.
+    """
     model.eval()
     totals = Totals(split.labels.device)
-    for images, labels in whole_batches(split, mean=mean, std=std):
-        with precision.autocast():
-            logits = model(images)
-        totals.add(F.cross_entropy(logits.float(), labels), logits, labels)
-    model.train()
+    try:
+        for images, labels in whole_batches(split, mean=mean, std=std):
+            check()
+            with precision.autocast():
+                logits = model(images)
+            totals.add(F.cross_entropy(logits.float(), labels), logits, labels)
+    finally:
+        model.train()
     return totals.read()
 
 

@@ -9,10 +9,17 @@ from resnet_exp.config import Config
 from resnet_exp.data import Dataset
 from resnet_exp.machine import Precision, describe_device, versions
 from resnet_exp.models import LayerCost
+from resnet_exp.origin import Origin
 
 
 def known_before(
-    config: Config, dataset: Dataset, *, costs: list[LayerCost], precision: Precision, device: torch.device
+    config: Config,
+    dataset: Dataset,
+    *,
+    origin: Origin,
+    costs: list[LayerCost],
+    precision: Precision,
+    device: torch.device,
 ) -> dict[str, Any]:
     """The fixed part of `summary.json`."""
     return {
@@ -43,6 +50,8 @@ def known_before(
             "classes": len(dataset.classes),
         },
         "choices": choices(config, precision=precision),
+        "environment": origin.environment,
+        "environment_changes": origin.changes,
         "versions": versions(),
     }
 

@@ -12,11 +12,12 @@ from resnet_exp.batches import BatchStream, padding_of
 from resnet_exp.checkpoint import load_checkpoint
 from resnet_exp.config import Config, flatten
 from resnet_exp.data import Dataset, load_dataset
-from resnet_exp.machine import Precision, choose_device, choose_precision, set_up
+from resnet_exp.machine import Precision, choose_device, choose_precision, choose_threads, environment, set_up
 from resnet_exp.models import CifarNet, LayerCost, compile_blocks, describe, initialise
 from resnet_exp.optim import build_optimizer, lr_at
+from resnet_exp.origin import Origin, check_settings
 from resnet_exp.records import RunFolder
-from resnet_exp.signals import Stopped, StopRequest
+from resnet_exp.signals import StopRequest
 from resnet_exp.step import State, Totals, evaluate, recompute_batch_norm
 from resnet_exp.summary import headline, known_before
 from resnet_exp.train import train
@@ -34,14 +35,18 @@ class Parts:
     model: CifarNet
 
 
-def prepare(config: Config) -> Parts:
+def prepare(config: Config, *, threads_before: int | None = None) -> Parts:
     """Device, data and net; the net initialised from the seed.
+
+    Args:
+        threads_before: CPU threads the run began with, if it goes on.
 
     Raises:
         ValueError: no such device, or the data are missing or damaged.
     """
     device = choose_device(config.device)
-    set_up(device, threads=config.threads, deterministic=config.deterministic)
+    threads = choose_threads(config.threads, before=threads_before)
+    set_up(device, threads=threads, deterministic=config.deterministic)
     dataset = load_dataset(
         config.data.name,
         root=Path(config.data.root),
@@ -82,15 +87,20 @@ def train_run(config: Config, folder: RunFolder) -> None:
 
     Raises:
         Stopped: SIGINT or SIGTERM came; the state is saved.
-        ValueError: the folder's run began on other images.
+        ValueError: the folder's checkpoint is damaged, or of a run with other settings or images.
     """
-    parts = prepare(config)
-    begun_on = folder.summary.get("dataset", {}).get("fingerprint", parts.dataset.fingerprint)
-    if begun_on != parts.dataset.fingerprint:
-        raise ValueError(
-            f"{folder.path}: this run began on other images than data.root={config.data.root} holds now"
-            "\nstudy=ANOTHER trains on them elsewhere; fresh=true starts this run again"
-        )
+    checkpoint = load_checkpoint(folder.path)
+    earlier = Origin(**checkpoint["origin"]) if checkpoint else None
+    if earlier:
+        check_settings(folder.path, earlier.settings, config)
+    parts = prepare(config, threads_before=earlier.environment.get("threads") if earlier else None)
+    origin = Origin(
+        settings=config.to_dict(),
+        images=parts.dataset.fingerprint,
+        environment=environment(parts.device, precision=parts.precision, compiled=config.compile is True),
+    )
+    if checkpoint and earlier:
+        origin = origin.after(earlier, path=folder.path, step=checkpoint["state"]["step"])
     optim, length = config.optim, config.train
     optimizer = build_optimizer(
         parts.model,
@@ -110,7 +120,9 @@ def train_run(config: Config, folder: RunFolder) -> None:
     )
     schedule = functools.partial(lr_at, lr=optim.lr, milestones=optim.milestones, warmup_steps=config.warmup_steps)
     costs = costs_of(config, num_classes=len(parts.dataset.classes))
-    before = known_before(config, parts.dataset, costs=costs, precision=parts.precision, device=parts.device)
+    before = known_before(
+        config, parts.dataset, origin=origin, costs=costs, precision=parts.precision, device=parts.device
+    )
     folder.config = config.to_dict()
     folder.summary = before | {"status": "running"}
     log.info("%s", headline(before))
@@ -119,6 +131,8 @@ def train_run(config: Config, folder: RunFolder) -> None:
         with StopRequest() as stop:
             trained = train(
                 state,
+                checkpoint=checkpoint,
+                origin=origin.to_dict(),
                 lr_at=schedule,
                 stream=stream,
                 dataset=parts.dataset,
@@ -129,12 +143,14 @@ def train_run(config: Config, folder: RunFolder) -> None:
                 save_every=length.save_every,
                 stop=stop,
             )
-        if stop.signum is not None and trained["status"] == "interrupted":
-            raise Stopped(stop.signum)
-        result = trained | final_errors(parts)
-        folder.add_hparams(flatten(config.to_dict()), folder.last_errors())
+        if stop.signum is None:
+            errors = final_errors(parts)
+            folder.add_hparams(flatten(config.to_dict()), folder.last_errors(), step=length.steps)
+            result = trained | errors
     finally:
         folder.summary = before | folder.last_errors() | result
+    if stop.signum is not None:
+        stop.leave()
     log.info("%s: %s", result["status"], folder.path)
 
 

@@ -1,17 +1,17 @@
-"""The training loop, read top to bottom: set lr, update, evaluate and log, save."""
+"""The training loop, read top to bottom: evaluate and log, save, set lr, update."""
 
 import logging
 from collections.abc import Callable
 from typing import Any
 
 from resnet_exp.batches import BatchStream, crop_and_flip, normalise, pad
-from resnet_exp.checkpoint import is_finite, load_checkpoint, save_checkpoint
+from resnet_exp.checkpoint import is_finite, save_checkpoint
 from resnet_exp.data import Dataset
 from resnet_exp.machine import Precision
 from resnet_exp.optim import set_lr
 from resnet_exp.progress import Progress
 from resnet_exp.records import RunFolder
-from resnet_exp.signals import StopRequest
+from resnet_exp.signals import Stopped, StopRequest
 from resnet_exp.step import State, evaluate, update
 
 log = logging.getLogger(__name__)
@@ -24,19 +24,28 @@ def columns(dataset: Dataset) -> list[str]:
 
 
 def measure(
-    state: State, dataset: Dataset, *, precision: Precision, lr: float, batch_size: int, progress: Progress
-) -> dict[str, float]:
-    """One row of `metrics.csv`: the running training error since the last row, and the other splits' errors now."""
+    state: State, dataset: Dataset, *, precision: Precision, batch_size: int, check: Callable[[], None]
+) -> dict[str, float] | None:
+    """One row of `metrics.csv`: the running training error since the last row, and the other splits' errors now.
+
+    None if `check` raises `Stopped`: the totals stay as they are, so the resumed run will begin with this row.
+    """
     loss, error = state.totals.read()  # waits for the device: once per evaluation
-    progress.pause()
-    epoch = state.step * batch_size / len(dataset.train)
-    row = {"step": state.step, "epoch": epoch, "lr": lr, "train_loss": loss, "train_error": error}
+    row = {
+        "step": state.step,
+        "epoch": state.step * batch_size / len(dataset.train),
+        "lr": state.optimizer.param_groups[0]["lr"],
+        "train_loss": loss,
+        "train_error": error,
+    }
     for name, split in (("test", dataset.test), ("val", dataset.val)):
         if split:
-            row[f"{name}_loss"], row[f"{name}_error"] = evaluate(
-                state.model, split, mean=dataset.mean, std=dataset.std, precision=precision
-            )
-    state.totals.clear()
+            try:
+                row[f"{name}_loss"], row[f"{name}_error"] = evaluate(
+                    state.model, split, mean=dataset.mean, std=dataset.std, precision=precision, check=check
+                )
+            except Stopped:
+                return None
     return row
 
 
@@ -46,13 +55,8 @@ def bad_step(state: State, *, healthy: bool) -> int | None:
     return first if first >= 0 else None if healthy else state.step
 
 
-def restore(state: State, folder: RunFolder) -> int:
-    """Takes up the folder's checkpoint, if there is one; returns how many bytes of `metrics.csv` belong to it.
-
-    Raises:
-        ValueError: there are checkpoints, but none is whole.
-    """
-    checkpoint = load_checkpoint(folder.path)
+def restore(state: State, checkpoint: dict[str, Any] | None) -> int:
+    """Takes a checkpoint up, if there is one; returns how many bytes of `metrics.csv` belong to it."""
     if checkpoint is None:
         return 0
     state.load_state_dict(checkpoint["state"])
@@ -63,6 +67,8 @@ def restore(state: State, folder: RunFolder) -> int:
 def train(
     state: State,
     *,
+    checkpoint: dict[str, Any] | None,
+    origin: dict[str, Any],
     lr_at: Callable[[int], float],
     stream: BatchStream,
     dataset: Dataset,
@@ -73,47 +79,60 @@ def train(
     save_every: int,
     stop: StopRequest,
 ) -> dict[str, Any]:
-    """Trains until `steps` updates are done, from the folder's checkpoint if it has one, and records on the way.
+    """Trains until `steps` updates are done, from a checkpoint if there is one, and records on the way.
+
+    Args:
+        origin: goes into every checkpoint, for whoever takes it up.
 
     Returns:
         `status` (completed, diverged or interrupted), `first_bad_step` (None unless diverged), `images_per_second` (of
         the updates alone; None if there were none).
     """
-    metrics = folder.open(columns=columns(dataset), offset=restore(state, folder), step=state.step)
+    offset = restore(state, checkpoint)
+    metrics = folder.open(columns=columns(dataset), offset=offset, step=state.step)
     padded = pad(dataset.train.images, padding=stream.padding)
     size = dataset.train.images.shape[1]
     on_cpu = padded.device.type == "cpu"  # elsewhere reading the running error would wait for the device
-    status, first_bad_step = "completed", None
+    status, first_bad_step, saved_at = "running", None, state.step
     state.model.train()
     name = folder.path.parent.name
     with Progress(name=name, steps=steps, step=state.step, batch_size=stream.batch_size) as progress:
-        while state.step < steps and status == "completed":
-            lr = lr_at(state.step)
-            set_lr(state.optimizer, lr)
+        while status == "running":
+            # First close the step that was just done, or that a stop during its evaluation left open.
+            done, unsaved = state.step == steps, state.step > saved_at
+            saving = unsaved and (done or state.step % save_every == 0)
+            healthy = not saving or is_finite(state.model)  # waits for the device: once per checkpoint
+            if state.totals.images and (done or not healthy or state.step % eval_every == 0):
+                progress.pause()
+                row = measure(state, dataset, precision=precision, batch_size=stream.batch_size, check=stop.check)
+                if row is not None:
+                    folder.add_row(row)
+                    state.totals.clear()
+                    progress.report(row)
+                first_bad_step = bad_step(state, healthy=healthy)
 
+            if stop.signum is not None:
+                status, saving = "interrupted", unsaved and is_finite(state.model)
+            elif first_bad_step is not None:
+                status, saving = "diverged", False
+            elif done:
+                status = "completed"
+            if saving:
+                progress.pause()
+                content = {"state": state.state_dict(), "metrics_offset": metrics.offset, "origin": origin}
+                save_checkpoint(folder.path, content)
+                saved_at = state.step
+            if status != "running":
+                break
+
+            progress.start()
+            set_lr(state.optimizer, lr_at(state.step))
             draw = stream.batch(state.step)
             images = normalise(crop_and_flip(padded, draw, size=size), mean=dataset.mean, std=dataset.std)
             update(state, images=images, labels=dataset.train.labels[draw.indices], precision=precision)
+            stop.at_stake = True
             progress.tick(state.totals.read()[1] if on_cpu else None, long_matters=on_cpu)
-
-            done, stopping = state.step == steps, stop.signum is not None
-            saving = done or stopping or state.step % save_every == 0
-            healthy = not saving or is_finite(state.model)  # waits for the device: once per checkpoint
-            if done or not healthy or state.step % eval_every == 0:
-                row = measure(
-                    state, dataset, precision=precision, lr=lr, batch_size=stream.batch_size, progress=progress
-                )
-                folder.add_row(row)
-                progress.report(row)
-                first_bad_step = bad_step(state, healthy=healthy)
-            if first_bad_step is not None:
-                status = "diverged"
-            elif saving:
-                progress.pause()
-                save_checkpoint(folder.path, {"state": state.state_dict(), "metrics_offset": metrics.offset})
-                if stopping:
-                    log.info("stopped and saved at step %d: the same command goes on from there", state.step)
-                    status = "interrupted"
-            progress.start()
+    if status == "interrupted":
+        log.info("stopped: the same command goes on from step %d", saved_at)
     rate = progress.images_per_second
     return {"status": status, "first_bad_step": first_bad_step, "images_per_second": rate}

@@ -183,7 +183,7 @@ def test_a_stopped_run_goes_on_with_the_same_command(
     out, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert err == "stopped\n"
-    assert "stopped and saved at step" in out
+    assert "stopped: the same command goes on from step" in out
     assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
     resumed = command(*arguments, "study=parts")
     assert resumed.returncode == 0

@@ -3,7 +3,7 @@ import os
 import pytest
 import torch
 
-from resnet_exp.machine import choose_device, choose_precision, describe_device, set_up
+from resnet_exp.machine import choose_device, choose_precision, choose_threads, describe_device, set_up
 
 CPU = torch.device("cpu")
 
@@ -45,6 +45,14 @@ def test_autocast_and_scaler_go_with_the_precision() -> None:
         assert precision.scaler().is_enabled() == scaled
 
 
+def test_threads_stay_as_they_were_while_there_are_cores_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 5}, raising=False)
+    assert choose_threads(None) == 4
+    assert choose_threads(None, before=3) == 3
+    assert choose_threads(None, before=5) == 4
+    assert choose_threads(7, before=3) == 7
+
+
 def test_every_run_sets_every_switch() -> None:
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     try:
@@ -52,8 +60,8 @@ def test_every_run_sets_every_switch() -> None:
         assert torch.get_num_threads() == 1
         assert torch.are_deterministic_algorithms_enabled()
         assert not torch.backends.cudnn.benchmark
-        set_up(CPU, threads=None, deterministic=False)
-        assert torch.get_num_threads() == os.cpu_count()
+        set_up(CPU, threads=2, deterministic=False)
+        assert torch.get_num_threads() == 2
         assert not torch.are_deterministic_algorithms_enabled()
         assert torch.backends.cudnn.benchmark
     finally:

@@ -16,9 +16,10 @@ from resnet_exp.config import Config
 from resnet_exp.data import Dataset, Split
 from resnet_exp.machine import Precision
 from resnet_exp.models import CifarNet, initialise
+from resnet_exp.progress import Progress
 from resnet_exp.records import RunFolder
 from resnet_exp.signals import Stopped
-from resnet_exp.step import State, Totals, evaluate, recompute_batch_norm, update
+from resnet_exp.step import Totals, evaluate, recompute_batch_norm
 from tests.conftest import TINY
 
 Settings = Callable[..., Config]
@@ -115,15 +116,16 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(settings: Setti
 
 
 def run_until(config: Config, path: Path, *, stop_at: int) -> None:
-    """Trains, and sends this process a SIGTERM in the middle of update `stop_at`."""
+    """Trains, and sends this process a SIGTERM after update `stop_at`."""
 
-    def update_and_stop(state: State, **arguments: object) -> None:
-        update(state, **arguments)
-        if state.step == stop_at:
+    def tick_and_stop(progress: Progress, *arguments: object, **named: object) -> None:
+        tick(progress, *arguments, **named)
+        if progress.begun_at + progress.ticks == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
+    tick = Progress.tick
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "update", update_and_stop)
+        patch.setattr(Progress, "tick", tick_and_stop)
         with pytest.raises(Stopped) as caught:
             run(config, path)
     assert caught.value.exit_code == 143

@@ -1,0 +1,60 @@
+"""What a run was begun with: it goes into every checkpoint, and whoever takes the checkpoint up is compared with it."""
+
+import logging
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from resnet_exp.config import Config, differences
+
+log = logging.getLogger(__name__)
+
+
+def check_settings(path: Path, stored: dict[str, Any], config: Config) -> None:
+    """Raises ValueError, naming the keys that differ, if the run stored in `path` is another experiment."""
+    changed = differences(stored, config)
+    if changed:
+        shown = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
+        raise ValueError(
+            f"{path} holds a run with other settings: {shown}"
+            "\nstudy=ANOTHER keeps it and trains this one elsewhere; fresh=true replaces it"
+        )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Settings, images and machine of a run.
+
+    Args:
+        settings: the whole configuration.
+        images: fingerprint of the data set.
+        environment: what the last bits of every number depend on, see `machine.environment`.
+        changes: how the environment changed on the way: {"step": 300, "threads": "2 -> 4"}.
+    """
+
+    settings: dict[str, Any]
+    images: str
+    environment: dict[str, Any]
+    changes: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def after(self, earlier: "Origin", *, path: Path, step: int) -> "Origin":
+        """This origin, with the changes since the one before it, which are also logged as a warning.
+
+        Raises:
+            ValueError: the images are not those that the run stored in `path` began on.
+        """
+        if self.images != earlier.images:
+            raise ValueError(
+                f"{path}: this run began on other images than data.root={self.settings['data']['root']} holds now"
+                "\nstudy=ANOTHER trains on them elsewhere; fresh=true starts this run again"
+            )
+        then, now = earlier.environment, self.environment
+        keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+        changed = {key: f"{then.get(key)} -> {now.get(key)}" for key in keys}
+        if changed:
+            shown = ", ".join(f"{key}: {change}" for key, change in changed.items())
+            log.warning("%s: from step %d on, the last digits may differ from an undisturbed run's", shown, step)
+        return replace(self, changes=[*earlier.changes, *([{"step": step} | changed] if changed else [])])
