@@ -5,18 +5,14 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from resnet_exp.atomic import SCRAPS, replace_text
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
-
-SPLITS = ("train", "val", "test")
+from resnet_exp.curves import Curves
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +85,7 @@ class RunFolder:
         for scrap in path.glob(SCRAPS):
             scrap.unlink()
         self.metrics: MetricsFile | None = None
-        self.events: SummaryWriter | None = None
+        self.curves: Curves | None = None
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -97,8 +93,8 @@ class RunFolder:
     def __exit__(self, *exception: object) -> None:
         if self.metrics:
             self.metrics.close()
-        if self.events:
-            self.events.close()
+        if self.curves:
+            self.curves.close()
         self.lock.release()
 
     def clear(self) -> None:
@@ -110,24 +106,20 @@ class RunFolder:
 
     def open(self, *, columns: list[str], offset: int, step: int) -> MetricsFile:
         """Opens the records for writing after `step` updates; rows and events beyond that point are dropped."""
-        # Here, not above: it brings torch, too slow for a folder that is only looked at.
-        from torch.utils.tensorboard import SummaryWriter
-
         self.metrics = MetricsFile(self.path / "metrics.csv", columns=columns, offset=offset)
-        self.events = SummaryWriter(str(self.path), purge_step=step + 1 if step else None)
+        self.curves = Curves(self.path, step=step)
         return self.metrics
 
     def add_row(self, row: dict[str, float]) -> None:
         """One evaluation: to disk in `metrics.csv`, then as a copy to TensorBoard."""
         assert self.metrics is not None
-        assert self.events is not None
+        assert self.curves is not None
         self.metrics.add(row)
-        for key, value in row.items():
-            if key == "lr":
-                self.events.add_scalar("lr", value, int(row["step"]))
-            elif key.startswith(SPLITS):
-                self.events.add_scalar(key.replace("_", "/", 1), value, int(row["step"]))
-        self.events.flush()
+        self.curves.add_row(row)
+
+    def add_hparams(self, settings: dict[str, Any], results: dict[str, float], *, step: int) -> None:
+        assert self.curves is not None
+        self.curves.add_hparams(settings, results, step=step)
 
     def last_errors(self) -> dict[str, float]:
         """The errors (%) in the last row of `metrics.csv`; none before the first row."""
@@ -135,14 +127,6 @@ class RunFolder:
         header, *rows = file.read_text().splitlines() if file.exists() else [""]
         last = dict(zip(header.split(","), rows[-1].split(","), strict=True)) if rows else {}
         return {key: float(value) for key, value in last.items() if key.endswith("_error")}
-
-    def add_hparams(self, settings: dict[str, Any], results: dict[str, float], *, step: int) -> None:
-        """The settings and final errors of a run of `step` steps, for TensorBoard's table of runs."""
-        assert self.events is not None
-        plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
-        final = {f"final/{k}": v for k, v in results.items()}
-        # One step after the last row: a run that is killed right here drops these points when it goes on (see `open`).
-        self.events.add_hparams(plain, final, run_name=".", global_step=step + 1)
 
     @property
     def config(self) -> dict[str, Any] | None:
