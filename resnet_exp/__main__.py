@@ -1,22 +1,40 @@
 """The commands `resnet-exp` (or `python -m resnet_exp`) and `resnet-exp-report`: stoppable from their first moment."""
 
+import atexit
+import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 from resnet_exp.signals import catch_signals
 
 
 def run(module: str) -> None:
-    """Imports a module and calls its `main`. Exit codes of a stop: 130 SIGINT, 143 SIGTERM."""
+    """Imports a module, calls its `main` and ends the process. Exit codes of a stop: 130 SIGINT, 143 SIGTERM."""
     catch_signals()
+    code = 0
     try:
         import_module(module).main()  # here: importing takes long enough to be stopped in
+    except SystemExit as leaving:
+        if not isinstance(leaving.code, int | None):
+            raise
+        code = leaving.code or 0
     except KeyboardInterrupt as stopped:
         for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, signal.SIG_DFL)  # whoever asks again does not wait for Python to close
+            signal.signal(signum, signal.SIG_DFL)  # a second one does not wait for what follows
         print("stopped", file=sys.stderr)
-        sys.exit(getattr(stopped, "exit_code", 128 + signal.SIGINT))
+        code = getattr(stopped, "exit_code", 128 + signal.SIGINT)
+    leave(code)
+
+
+def leave(code: int) -> None:
+    """Ends the process without taking every module apart, for which Python needs a second once torch is imported."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # a pipe that nobody reads, a full disk
+            stream.flush()
+    os._exit(code)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import NoReturn
 
@@ -67,6 +68,8 @@ def job(composed: DictConfig) -> None:
     path = Path(HydraConfig.get().runtime.output_dir)
     try:
         run(to_config(composed), path)
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.exit(1)
     except Exception as error:
         logging.getLogger("resnet_exp.traceback").exception("failed")
         in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -74,6 +77,10 @@ def job(composed: DictConfig) -> None:
         if in_sweep:
             raise JobFailedError(explain(error)) from error
         sys.exit(1)
+
+
+def log_thread(failed: threading.ExceptHookArgs) -> None:
+    logging.getLogger("resnet_exp.traceback").error("failed in a thread", exc_info=failed.exc_value)
 
 
 def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
@@ -85,9 +92,12 @@ def main() -> None:
     show_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us its errors instead of printing them
     argparse.ArgumentParser.error = refuse  # type: ignore[method-assign, assignment]  # not Hydra's page of usage
-    logging.raiseExceptions = False  # a log that cannot be written (the disk is full) must not fill the screen
+    logging.raiseExceptions = False  # a log that cannot be written (the disk is full) must not fill the screen,
+    threading.excepthook = log_thread  # nor a thread of a library; its caller hears of the failure anyway
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.exit(1)
     except JobFailedError:
         fail("not every job of this sweep succeeded; the same command runs only what is missing")
         sys.exit(1)

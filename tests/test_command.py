@@ -298,3 +298,18 @@ def test_an_installed_wheel_works_from_any_folder(tmp_path: Path) -> None:
         cwd=empty, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "study: quick" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", ["--help", "task=describe model=resnet110"])
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, arguments: str) -> None:
+    piped = f"{sys.executable} -m resnet_exp {arguments} | head -c 10"
+    done = subprocess.run(["bash", "-c", piped], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (len(done.stdout), done.stderr) == (10, "")
+
+
+def test_a_launcher_that_is_not_installed_says_how_to_get_it(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "hydra_plugins" / "hydra_submitit_launcher").mkdir(parents=True)  # stands before the real one
+    (tmp_path / "hydra_plugins" / "hydra_submitit_launcher" / "__init__.py").touch()
+    failed = command("-m", "hydra/launcher=slurm", "depth=8,14")
+    assert failed.returncode == 1
+    assert failed.stderr == "error: hydra/launcher: not installed\npip install hydra-submitit-launcher brings it\n"
