@@ -33,6 +33,8 @@ def message(error: BaseException) -> str:
     cause, text = error.__cause__, str(error)
     if isinstance(error, MissingConfigException):
         group, _, option = str(error.missing_cfg_file).rpartition("/")
+        if option.startswith("submitit"):
+            return "hydra/launcher: not installed\npip install hydra-submitit-launcher brings it"
         choices = list(error.options or [])
         return f"{group}={option}: no such choice{suggest(option, choices)}\nchoose {', '.join(choices)}"
     if isinstance(error, OverrideParseException):
@@ -48,6 +50,9 @@ def message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         kept = "what was saved before is kept: make room, and the same command goes on"
         return f"{error.filename or 'the run folder'}: {error.strerror}\n{kept}"
+    if type(error).__name__ == "UncompletedJobError":  # submitit's
+        later = "the others go on; later the same command runs only what is missing"
+        return f"a job of this sweep ended before its time: {text.splitlines()[0]}\n{later}"
     if isinstance(error, ValueError | OSError | ConfigCompositionException):
         return text
     where = "the traceback is in the run's run.log; where no run began, HYDRA_FULL_ERROR=1 shows it"

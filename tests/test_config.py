@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from resnet_exp.config import Config, all_keys, differences, run_name
@@ -16,15 +17,23 @@ def test_every_yaml_composes(file: Path, settings: Settings, tmp_path: Path, mon
     monkeypatch.setenv("RESNET_EXP_DATA", str(tmp_path))
     for part in ("train", "test"):
         (tmp_path / part).mkdir()
-    config = settings(f"{file.parent}={file.stem}")
+    config = settings(f"{file.parent.as_posix()}={file.stem}")
     if file.parent.name == "model":
         digits = "".join(filter(str.isdigit, file.stem))
         assert str(config.depth) == (digits or {"bottleneck": "164", "preact_bottleneck": "164"}.get(file.stem, "20"))
         assert config.family.startswith(file.stem.removesuffix(digits)) or config.bottleneck
     elif file.parent.name == "data":
         assert config.data.name == file.stem
-    else:
+    elif file.parent.name == "experiment":
         assert config.study == file.stem
+
+
+def test_a_slurm_job_is_warned_in_time_and_comes_back(composed: Callable[..., DictConfig]) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        launcher = compose("config", overrides=["hydra/launcher=slurm"], return_hydra_config=True).hydra.launcher
+    assert "SlurmLauncher" in launcher._target_
+    assert 60 * launcher.timeout_min > launcher.signal_delay_s >= 60
+    assert launcher.max_num_timeout > 100, "submitit's 0 would end a run at its first time limit"
 
 
 def test_defaults_are_the_papers_recipe(settings: Settings) -> None:

@@ -21,8 +21,8 @@ TABLE = README.partition("## Settings")[2].partition("## The run folder")[0]
 
 
 def test_every_setting_is_in_the_table_and_nothing_else() -> None:
-    named = set(re.findall(r"`([a-z_.]+)=`", TABLE))
-    groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
+    named = set(re.findall(r"`([a-z_./]+)=`", TABLE))
+    groups = {file.parent.relative_to(conf_dir()).as_posix() for file in conf_dir().rglob("*/*.yaml")}
     assert named == set(all_keys()) | groups
 
 
