@@ -6,16 +6,19 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from resnet_exp import step, tasks, train
+from resnet_exp.batches import BatchStream
 from resnet_exp.checkpoint import load_checkpoint
 from resnet_exp.config import Config
 from resnet_exp.data import Dataset, Split
 from resnet_exp.machine import Precision
 from resnet_exp.models import CifarNet, initialise
+from resnet_exp.optim import lr_at
 from resnet_exp.progress import Progress
 from resnet_exp.records import RunFolder
 from resnet_exp.signals import Stopped
@@ -56,6 +59,12 @@ def state_hash(path: Path) -> str:
 
     feed(load_checkpoint(path))
     return digest.hexdigest()
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two runs have the same bytes of `metrics.csv` and the same state."""
+    tables = [(path / "metrics.csv").read_bytes() for path in (one, other)]
+    return tables[0] == tables[1] and state_hash(one) == state_hash(other)
 
 
 def test_thirty_steps_lower_the_loss_and_fill_the_run_folder(settings: Settings, tmp_path: Path) -> None:
@@ -137,6 +146,31 @@ def run_until(config: Config, path: Path, *, stop_at: int) -> None:
     assert saved["state"]["step"] == stop_at
 
 
+def test_a_run_stopped_in_an_evaluation_is_saved_and_begins_with_it(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings(*TINY, "train.steps=8", "train.eval_every=3", "train.save_every=100", "data.val_size=20")
+    run(config, tmp_path / "whole")
+    calls = []
+
+    def evaluate_and_stop(*arguments: object, **named: object) -> tuple[float, float]:
+        calls.append(arguments)
+        if len(calls) == 4:  # step 6, the validation split
+            os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(*arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "evaluate", evaluate_and_stop)
+        with pytest.raises(Stopped):
+            run(config, tmp_path / "parts")
+    saved = load_checkpoint(tmp_path / "parts")
+    assert saved is not None
+    assert saved["state"]["step"] == 6
+    assert [row["step"] for row in rows(tmp_path / "parts")] == [3]
+    run(config, tmp_path / "parts")
+    assert same(tmp_path / "parts", tmp_path / "whole")
+
+
 @pytest.mark.parametrize("stop_at", range(1, 8))
 def test_a_resumed_run_ends_with_the_same_bytes(settings: Settings, tmp_path: Path, stop_at: int) -> None:
     """Two epochs and more, with a row in the middle of an epoch and a milestone after most resumes."""
@@ -144,23 +178,67 @@ def test_a_resumed_run_ends_with_the_same_bytes(settings: Settings, tmp_path: Pa
     run(config, tmp_path / "whole")
     run_until(config, tmp_path / "parts", stop_at=stop_at)
     assert run(config, tmp_path / "parts")["status"] == "completed"
-    whole, parts = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "parts"))
-    assert parts == whole
-    assert state_hash(tmp_path / "parts") == state_hash(tmp_path / "whole")
+    assert same(tmp_path / "parts", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("part", ["optimizer", "totals", "model"])
-def test_the_resume_test_sees_a_checkpoint_without_its_parts(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+def forget_momentum(state: dict[str, Any]) -> None:
+    for of_parameter in state["optimizer"]["state"].values():
+        of_parameter["momentum_buffer"].zero_()
+
+
+def forget_bn(state: dict[str, Any]) -> None:
+    for name, tensor in state["model"].items():
+        if name.endswith(("running_mean", "num_batches_tracked")):
+            tensor.zero_()
+        elif name.endswith("running_var"):
+            tensor.fill_(1.0)
+
+
+def forget_weights(state: dict[str, Any]) -> None:
+    state["model"]["stem.0.weight"].zero_()
+
+
+def forget_totals(state: dict[str, Any]) -> None:
+    state["totals"] = Totals(torch.device("cpu")).state_dict()
+
+
+def forget_scaler(state: dict[str, Any]) -> None:
+    state["scaler"] = torch.amp.GradScaler("cpu").state_dict()
+
+
+FORGET = [forget_momentum, forget_bn, forget_weights, forget_totals, forget_scaler]
+
+
+@pytest.mark.parametrize("forget", FORGET, ids=lambda forget: forget.__name__)
+def test_the_resume_test_sees_a_checkpoint_that_lacks_a_part(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget: Callable[[dict[str, Any]], None]
 ) -> None:
-    config = settings(*TINY)
+    config = settings(*TINY, "amp=fp16")
     run(config, tmp_path / "whole")
     run_until(config, tmp_path / "parts", stop_at=4)
-    monkeypatch.setattr(step, "STATEFUL", tuple(name for name in step.STATEFUL if name != part))
+    saved = load_checkpoint(tmp_path / "parts")
+    assert saved is not None
+    forget(saved["state"])
+    monkeypatch.setattr(tasks, "load_checkpoint", lambda path: saved)
     run(config, tmp_path / "parts")
-    monkeypatch.undo()
-    whole, parts = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "parts"))
-    assert whole != parts or state_hash(tmp_path / "whole") != state_hash(tmp_path / "parts")
+    assert not same(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("what", ["nothing", "schedule", "sampler"])
+def test_the_resume_test_sees_a_trainer_that_begins_anew(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """As one would that counts steps from its own start: `lr_at` and `BatchStream.batch` get the steps since then."""
+    config = settings(*TINY, "optim.milestones=[5]")
+    run(config, tmp_path / "whole")
+    run_until(config, tmp_path / "parts", stop_at=4)
+    if what == "schedule":
+        monkeypatch.setattr(tasks, "lr_at", lambda step, **arguments: lr_at(step - 4, **arguments))
+    elif what == "sampler":
+        batch = BatchStream.batch
+        monkeypatch.setattr(BatchStream, "batch", lambda stream, step: batch(stream, step - 4))
+    run(config, tmp_path / "parts")
+    assert same(tmp_path / "parts", tmp_path / "whole") == (what == "nothing")
 
 
 def test_rows_after_the_checkpoint_are_written_again_not_twice(settings: Settings, tmp_path: Path) -> None:

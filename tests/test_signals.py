@@ -1,0 +1,82 @@
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from resnet_exp.signals import Stopped, StopRequest, catch_signals, stop_at_once
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+
+
+@pytest.fixture(autouse=True)
+def handlers_as_before() -> Iterator[None]:
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
+def send(signum: int) -> None:
+    os.kill(os.getpid(), signum)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_waits_for_the_loop_and_the_second_does_not(signum: int, code: int) -> None:
+    catch_signals()
+    with StopRequest() as stop:
+        stop.check()
+        stop.at_stake = True
+        send(signum)
+        assert stop.signum == signum
+        with pytest.raises(Stopped):
+            stop.check()
+        with pytest.raises(Stopped) as caught:
+            send(signum)
+    assert caught.value.exit_code == code
+    assert signal.getsignal(signum) == stop_at_once
+
+
+def test_nothing_is_waited_for_before_and_after_the_loop() -> None:
+    catch_signals()
+    with pytest.raises(Stopped):
+        send(signal.SIGTERM)
+    with StopRequest(), pytest.raises(Stopped):
+        send(signal.SIGTERM)
+    with pytest.raises(Stopped):
+        send(signal.SIGINT)
+
+
+def test_what_the_shell_ignores_stays_ignored() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    catch_signals()
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_a_launcher_gets_its_warning_after_the_loop_and_keeps_its_sigterm() -> None:
+    got: list[int] = []
+    signal.signal(signal.SIGTERM, lambda signum, frame: got.append(signum))
+
+    def put_back(signum: int, frame: object) -> None:
+        got.append(signum)
+        raise SystemExit(-1)
+
+    signal.signal(signal.SIGUSR2, put_back)
+    with StopRequest() as stop:
+        stop.at_stake = True
+        send(signal.SIGUSR2)
+        assert stop.signum == signal.SIGUSR2
+        assert got == []
+        send(signal.SIGTERM)
+        assert got == [signal.SIGTERM]
+    with pytest.raises(SystemExit):
+        stop.leave()
+    assert got == [signal.SIGTERM, signal.SIGUSR2]
+    with StopRequest(), pytest.raises(SystemExit):
+        send(signal.SIGUSR2)  # nothing at stake
+
+
+def test_without_a_launcher_its_warning_is_left_alone() -> None:
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    with StopRequest():
+        assert signal.getsignal(signal.SIGUSR2) == signal.SIG_IGN
