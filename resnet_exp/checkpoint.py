@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from resnet_exp.sealed import DamagedFileError, read_sealed, write_sealed
@@ -48,5 +49,5 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 
 def is_finite(model: nn.Module) -> bool:
-    """Whether every weight and BN statistic is a number. Waits for the device."""
-    return all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())
+    """Whether every weight and BN statistic is a number. Waits for the device, once."""
+    return bool(torch.stack([tensor.isfinite().all() for tensor in model.state_dict().values()]).all())
