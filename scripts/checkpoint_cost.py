@@ -11,6 +11,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ from resnet_exp.step import State, Totals, update
 BATCH, SAVE_EVERY = 128, 2000  # the defaults
 
 
-def seconds(work, device: torch.device) -> float:
+def seconds(work: Callable[[], None], device: torch.device) -> float:
     begun = time.perf_counter()
     work()
     if device.type == "cuda":
@@ -32,42 +33,44 @@ def seconds(work, device: torch.device) -> float:
     return time.perf_counter() - begun
 
 
+def measure(depth: int, *, device: torch.device, folder: Path, rounds: int) -> tuple[float, float]:
+    """Median seconds of a step and of a checkpoint; the first of each is not counted."""
+    precision = choose_precision("auto", device)
+    model = CifarNet(depth=depth)
+    initialise(model, seed=0)
+    model = model.to(device=device, memory_format=torch.channels_last).train()
+    optimizer = build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4, weight_decay_on="all")
+    state = State(model, optimizer, precision.scaler(), Totals(device))
+    images = torch.randn(BATCH, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(10, (BATCH,), device=device)
+
+    def step() -> None:
+        update(state, images=images, labels=labels, precision=precision)
+
+    def save() -> None:
+        is_finite(model)
+        save_checkpoint(folder, {"state": state.state_dict()})
+
+    times = [(seconds(step, device), seconds(step, device), seconds(save, device)) for _ in range(rounds + 1)][1:]
+    return statistics.median(t for *pair, _ in times for t in pair), statistics.median(t for *_, t in times)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("depths", nargs="*", type=int, default=[20, 56, 110])
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--rounds", type=int, default=10, help="checkpoints measured, and as many pairs of steps")
+    parser.add_argument("--rounds", type=int, default=10, help="checkpoints, and as many pairs of steps")
     arguments = parser.parse_args()
     device = choose_device(arguments.device)
-    precision = choose_precision("auto", device)
-    print(f"{describe_device(device)}, torch {torch.__version__}, precision {precision.name}, {arguments.rounds} rounds")
+    print(f"{describe_device(device)}, torch {torch.__version__}, {arguments.rounds} rounds")
     for depth in arguments.depths:
-        model = CifarNet(depth=depth)
-        initialise(model, seed=0)
-        model = model.to(device=device, memory_format=torch.channels_last).train()
-        optimizer = build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4, weight_decay_on="all")
-        state = State(model, optimizer, precision.scaler(), Totals(device))
-        images = torch.randn(BATCH, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
-        labels = torch.randint(10, (BATCH,), device=device)
-        steps, saves = [], []
         with tempfile.TemporaryDirectory(dir="outputs") as folder:
-
-            def step() -> None:
-                update(state, images=images, labels=labels, precision=precision)
-
-            def save() -> None:
-                is_finite(model)
-                save_checkpoint(Path(folder), {"state": state.state_dict()})
-
-            for _ in range(arguments.rounds + 1):
-                steps += [seconds(step, device), seconds(step, device)]
-                saves.append(seconds(save, device))
-            size = (Path(folder) / NAME).stat().st_size / 1e6
-        pace, save_time = statistics.median(steps[2:]), statistics.median(saves[1:])
-        share = save_time / (SAVE_EVERY * pace + save_time)
+            step, save = measure(depth, device=device, folder=Path(folder), rounds=arguments.rounds)
+            size = (Path(folder) / NAME).stat().st_size
+        share = save / (SAVE_EVERY * step + save)
         print(
-            f"resnet{depth:<5} step {1e3 * pace:8.1f} ms   checkpoint {1e3 * save_time:7.1f} ms, {size:6.1f} MB"
-            f"   every {SAVE_EVERY} steps: {100 * share:.4f} % of the time"
+            f"resnet{depth:<5} step {1e3 * step:7.1f} ms   checkpoint {1e3 * save:6.1f} ms, {size / 1e6:6.1f} MB"
+            f"   every {SAVE_EVERY} steps: {share:.4%} of the time"
         )
 
 

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,35 @@ def test_a_file_shorter_than_its_checkpoint_says_is_refused(tmp_path: Path) -> N
     with pytest.raises(ValueError, match="shorter than its checkpoint says"):
         MetricsFile(tmp_path / "m.csv", columns=COLUMNS, offset=100)
     assert (tmp_path / "m.csv").read_text() == "step\n"
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from resnet_exp.records import MetricsFile
+metrics = MetricsFile(Path(sys.argv[1]), columns=["step", "loss"], offset=0)
+metrics.add({"step": 1, "loss": 0.5})
+resource.setrlimit(resource.RLIMIT_FSIZE, (metrics.offset + 3, resource.RLIM_INFINITY))
+try:
+    metrics.add({"step": 2, "loss": 0.25})
+except OSError as error:
+    print(error.filename, error.strerror, metrics.offset)
+"""
+
+
+def test_a_full_disk_leaves_no_torn_row(tmp_path: Path) -> None:
+    """The first three bytes of the row still find room."""
+    file = tmp_path / "m.csv"
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(file)], capture_output=True, text=True, check=True)
+    assert file.read_text() == "step,loss\n1,0.5\n"
+    assert done.stdout == f"{file} No space left on device {file.stat().st_size}\n"
+
+
+def test_a_killed_writer_leaves_no_scraps(tmp_path: Path) -> None:
+    for name in (".checkpoint.pt.new.123.tmp", ".summary.json.9.tmp", "mine.tmp"):
+        (tmp_path / name).touch()
+    with RunFolder(tmp_path):
+        assert sorted(file.name for file in tmp_path.iterdir()) == [".lock", "mine.tmp"]
 
 
 def test_a_folder_takes_one_run_at_a_time(tmp_path: Path) -> None:
