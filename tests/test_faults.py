@@ -10,6 +10,7 @@ import pickle
 import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -483,3 +484,33 @@ def test_a_diverging_run_is_a_result_and_the_sweep_goes_on(tmp_path: Path) -> No
     assert "diverged" in (tmp_path / "outputs" / "default" / "report" / "summary.csv").read_text()
     again = finish(start(tmp_path, *sweep))
     assert again[1].count("already") == 2
+
+
+FROM_A_SLOW_SERVER = """
+import sys
+from torchvision import datasets
+datasets.CIFAR10.url = sys.argv.pop(1)
+from resnet_exp.__main__ import main
+main()
+"""
+
+
+def test_a_stop_in_a_download_is_clean_and_what_came_is_not_trusted(tmp_path: Path) -> None:
+    with socket.create_server(("localhost", 0)) as server:
+        url = f"http://localhost:{server.getsockname()[1]}/cifar-10-python.tar.gz"
+        process = start(tmp_path, url, "data.root=here", program=(sys.executable, "-c", FROM_A_SLOW_SERVER))
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nConnection: close\r\n\r\n"
+        with server.accept()[0] as connection:  # torchvision asks for redirections
+            connection.recv(1000)
+            connection.sendall(head)
+        with server.accept()[0] as connection:
+            connection.recv(1000)
+            connection.sendall(head + bytes(50_000))
+            wait_until(lambda: list((tmp_path / "here").glob("*.gz")), "the first bytes")
+            process.send_signal(signal.SIGTERM)
+            code, _, err = finish(process)
+    assert code == 143
+    assert err.splitlines()[-1] == "stopped"
+    assert "Traceback" not in err
+    code, _, err = finish(start(tmp_path, "data.root=here", "data.download=false"))
+    assert_one_message(code, err, "cifar10: missing or damaged", "MD5")

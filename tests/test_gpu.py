@@ -8,7 +8,7 @@ import torch
 
 from resnet_exp.checkpoint import load_checkpoint
 from resnet_exp.config import Config
-from tests.conftest import TINY
+from tests.conftest import TINY, Command
 from tests.test_train import rows, run, run_until
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")]
@@ -32,6 +32,13 @@ def test_a_gpu_computes_what_a_cpu_computes(settings: Settings, tmp_path: Path) 
         run(settings(*TINY, *arguments, f"device={device}"), tmp_path / device)
     for cpu, gpu in zip(rows(tmp_path / "cpu"), rows(tmp_path / "cuda"), strict=True):
         assert gpu["train_loss"] == pytest.approx(cpu["train_loss"], rel=1e-3)
+
+
+def test_too_little_gpu_memory_is_one_message(command: Command) -> None:
+    failed = command(*TINY, "device=cuda", "width=20000", "depth=8")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: out of GPU memory")
+    assert len(failed.stderr.splitlines()) == 2
 
 
 def test_a_deterministic_run_resumes_with_the_same_bytes(settings: Settings, tmp_path: Path) -> None:

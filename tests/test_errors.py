@@ -1,0 +1,33 @@
+import errno
+import os
+
+import pytest
+import torch
+
+from resnet_exp.errors import MAX_LINES, explain
+
+
+class UncompletedJobError(RuntimeError):
+    """Named as submitit names its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "parts"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has"), ["GPU memory", "amp="]),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), ["out of memory", "train_limit"]),
+        (MemoryError(), ["out of memory", "train.batch_size"]),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a/b.pt"), ["a/b.pt: No space left", "the same command"]),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), ["the run folder: ", "quota"]),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "outputs"), ["Permission denied: 'outputs'"]),
+        (UncompletedJobError("Job 7 (task: 0)\nhas not\nproduced"), ["Job 7 (task: 0)\n", "the others go on"]),
+        (ValueError("a\nb\n\nc\nd"), ["a\nb\nc"]),
+        (KeyError("x"), ["KeyError: 'x'", "run.log"]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_is_told_in_few_lines_with_what_to_do(error: Exception, parts: list[str]) -> None:
+    text = explain(error)
+    assert len(text.splitlines()) <= MAX_LINES
+    for part in parts:
+        assert part.lower() in text.lower()
