@@ -21,7 +21,7 @@ quick: $(READY)  ## the study in three minutes on a CPU, without network
 	$(BIN)/resnet-exp experiment=quick
 
 test: $(READY)  ## all tests but the slow ones
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n auto -m 'not slow'
 
 slow: $(READY)  ## the slow tests
 	$(BIN)/python -m pytest -m slow
