@@ -51,7 +51,7 @@ def is_wanted(config: Config, folder: RunFolder) -> bool:
     Raises:
         ValueError: the folder holds a run with other settings.
     """
-    if config.fresh:
+    if config.fresh and "SLURM_RESTART_COUNT" not in os.environ:  # a requeued job goes on with what it began
         folder.clear()
     if folder.config is None:
         return True

@@ -5,8 +5,8 @@ import threading
 from types import FrameType
 from typing import Any
 
-# What submitit's handler waits for: it starts the job again. Not on Windows.
-WARNING: int | None = getattr(signal, "SIGUSR2", None)
+# What submitit listens to, to put its job back into the queue. Not on Windows.
+REQUEUE: int | None = getattr(signal, "SIGUSR2", None)
 
 
 class Stopped(KeyboardInterrupt):
@@ -45,8 +45,8 @@ class StopRequest:
             ours = [signal.SIGINT]
             if signal.getsignal(signal.SIGTERM) in (stop_at_once, signal.SIG_DFL):
                 ours.append(signal.SIGTERM)
-            if WARNING is not None and callable(signal.getsignal(WARNING)):
-                ours.append(signal.Signals(WARNING))
+            if REQUEUE is not None and callable(signal.getsignal(REQUEUE)):
+                ours.append(signal.Signals(REQUEUE))
             self.before = {signum: signal.signal(signum, self.request) for signum in ours}
         return self
 
@@ -68,6 +68,6 @@ class StopRequest:
     def leave(self) -> None:
         """Ends the process as the signal asks: through the launcher that waits for it, else by `Stopped`."""
         assert self.signum is not None
-        if self.signum == WARNING:
+        if self.signum == REQUEUE:
             self.before[self.signum](self.signum, None)
         raise Stopped(self.signum)

@@ -82,11 +82,10 @@ def costs_of(config: Config, *, num_classes: int) -> list[LayerCost]:
     return describe(model, image_size=config.data.image_size)
 
 
-def train_run(config: Config, folder: RunFolder) -> None:
-    """`task=train`: trains one net and leaves its run folder complete, or ready to go on.
+def take_up(config: Config, folder: RunFolder) -> tuple[Parts, Origin, dict[str, Any] | None]:
+    """The parts of a run, what it was begun with, and the checkpoint it goes on from, if there is one.
 
     Raises:
-        Stopped: SIGINT or SIGTERM came; the state is saved.
         ValueError: the folder's checkpoint is damaged, or of a run with other settings or images.
     """
     checkpoint = load_checkpoint(folder.path)
@@ -101,6 +100,17 @@ def train_run(config: Config, folder: RunFolder) -> None:
     )
     if checkpoint and earlier:
         origin = origin.after(earlier, path=folder.path, step=checkpoint["state"]["step"])
+    return parts, origin, checkpoint
+
+
+def train_run(config: Config, folder: RunFolder) -> None:
+    """`task=train`: trains one net and leaves its run folder complete, or ready to go on.
+
+    Raises:
+        Stopped: SIGINT or SIGTERM came; the state is saved.
+        ValueError: the folder's checkpoint is damaged, or of a run with other settings or images.
+    """
+    parts, origin, checkpoint = take_up(config, folder)
     optim, length = config.optim, config.train
     optimizer = build_optimizer(
         parts.model,

@@ -514,3 +514,13 @@ def test_a_stop_in_a_download_is_clean_and_what_came_is_not_trusted(tmp_path: Pa
     assert "Traceback" not in err
     code, _, err = finish(start(tmp_path, "data.root=here", "data.download=false"))
     assert_one_message(code, err, "cifar10: missing or damaged", "MD5")
+
+
+def test_a_requeued_job_does_not_start_afresh_again(begun: Path, tmp_path: Path) -> None:
+    code, out, err = finish(start(tmp_path, *RUN, "fresh=true", env=os.environ | {"SLURM_RESTART_COUNT": "1"}))
+    assert (code, err) == (0, "")
+    assert "resuming at step 33" in out
+    code, out, err = finish(start(tmp_path, *RUN, "fresh=true", "train.steps=5"))
+    assert (code, err) == (0, "")
+    assert "resuming" not in out
+    assert [row["step"] for row in rows(begun)] == [5]
