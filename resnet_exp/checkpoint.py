@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from resnet_exp.atomic import sync_folder
 from resnet_exp.sealed import DamagedFileError, read_sealed, write_sealed
 
-NAME, SPARE = "checkpoint.pt", "checkpoint.prev.pt"
+NAME, WRITTEN, SPARE = "checkpoint.pt", ".checkpoint.pt.new", "checkpoint.prev.pt"  # newest first, but for a moment
 
 log = logging.getLogger(__name__)
 
@@ -20,28 +21,35 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     Raises:
         OSError: the disk is full or not writable; the older checkpoints stay.
     """
-    newest, written = folder / NAME, folder / f".{NAME}.new"
+    newest, written = folder / NAME, folder / WRITTEN
     write_sealed(written, state)
     if newest.exists():
         newest.replace(folder / SPARE)
     written.replace(newest)
+    sync_folder(folder)
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The newest whole checkpoint, or None if there never was one.
+    """The newest whole checkpoint, or None if there never was one. Removes damaged ones, lest they become the spare.
 
     Raises:
-        ValueError: there are checkpoints, and every one is damaged.
+        ValueError: there are checkpoints, and every one is damaged; they stay.
     """
     damaged = []
-    for name in (NAME, SPARE):
+    for name in (NAME, WRITTEN, SPARE):
         try:
-            return read_sealed(folder / name)
+            content = read_sealed(folder / name)
         except FileNotFoundError:
             continue
         except DamagedFileError as error:
             log.warning("%s; trying the one before", error)
             damaged.append(name)
+        else:
+            for other in damaged:
+                (folder / other).unlink()
+            if name == WRITTEN:  # finish the save that was cut short
+                (folder / WRITTEN).replace(folder / NAME)
+            return content
     if damaged:
         what = f"{folder}: every checkpoint is damaged ({', '.join(damaged)})"
         raise ValueError(f"{what}\nfresh=true starts this run again from step 0")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_exp.checkpoint import NAME, SPARE, is_finite, load_checkpoint, save_checkpoint
+from resnet_exp.checkpoint import NAME, SPARE, WRITTEN, is_finite, load_checkpoint, save_checkpoint
 
 
 def test_the_one_before_is_kept(tmp_path: Path) -> None:
@@ -27,6 +27,23 @@ def test_a_damaged_newest_falls_back_loudly(tmp_path: Path, caplog: pytest.LogCa
     with pytest.raises(ValueError, match="every checkpoint is damaged") as caught:
         load_checkpoint(tmp_path)
     assert "fresh=true" in str(caught.value)
+
+
+def test_a_damaged_newest_never_becomes_the_spare(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_checkpoint(tmp_path, {"step": step})
+    (tmp_path / NAME).write_bytes(b"")
+    assert load_checkpoint(tmp_path) == {"step": 1}
+    save_checkpoint(tmp_path, {"step": 3})
+    (tmp_path / NAME).unlink()
+    assert load_checkpoint(tmp_path) == {"step": 1}
+
+
+def test_one_that_was_written_and_not_yet_moved_is_found(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, {"step": step})
+    (tmp_path / NAME).replace(tmp_path / WRITTEN)  # as a kill between the two moves of a save leaves it
+    assert load_checkpoint(tmp_path) == {"step": 3}
 
 
 def test_finite_looks_at_weights_and_at_bn_statistics() -> None:
