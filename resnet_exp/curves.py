@@ -24,7 +24,7 @@ class Curves:
 
         self.writer: SummaryWriter | None = None  # None: it has failed
         with self.if_possible():
-            self.writer = SummaryWriter(str(path), purge_step=step + 1 if step else None)
+            self.writer = SummaryWriter(str(path), purge_step=step + 1)
 
     @contextmanager
     def if_possible(self) -> Iterator[None]:

@@ -14,6 +14,8 @@ from yaml import YAMLError
 from resnet_exp.atomic import SCRAPS, replace_text
 from resnet_exp.curves import Curves
 
+CLEARED = ".fresh"
+
 log = logging.getLogger(__name__)
 
 
@@ -30,10 +32,9 @@ class MetricsFile:
     def __init__(self, path: Path, *, columns: list[str], offset: int) -> None:
         self.columns = columns
         header = ",".join(columns) + "\n"
-        self.file = path.open("r+b" if path.exists() else "w+b", buffering=0)
-        if self.file.seek(0, os.SEEK_END) < offset:
-            self.file.close()
+        if (path.stat().st_size if path.exists() else 0) < offset:
             raise ValueError(f"{path}: shorter than its checkpoint says\nfresh=true starts this run again from step 0")
+        self.file = path.open("r+b" if path.exists() else "w+b", buffering=0)
         self.file.truncate(offset)
         self.file.seek(offset)
         if offset == 0:
@@ -97,12 +98,21 @@ class RunFolder:
             self.curves.close()
         self.lock.release()
 
-    def clear(self) -> None:
-        """Removes an earlier run's records; `run.log` stays."""
+    def clear(self, *, job: str = "") -> None:
+        """Removes an earlier run's records; `run.log` stays. `cleared_by` then gives the cluster job that did it."""
         # The settings last: whoever is killed on the way leaves no checkpoint that other settings could take up.
         for pattern in ("*checkpoint*.pt*", "metrics.csv", "events.out.*", "summary.json", "config.yaml"):
             for file in self.path.glob(pattern):
                 file.unlink()
+        (self.path / CLEARED).unlink(missing_ok=True)
+        if job:
+            replace_text(self.path / CLEARED, job)
+
+    @property
+    def cleared_by(self) -> str:
+        """The cluster job that cleared the folder last; empty if none did."""
+        file = self.path / CLEARED
+        return file.read_text() if file.exists() else ""
 
     def open(self, *, columns: list[str], offset: int, step: int) -> MetricsFile:
         """Opens the records for writing after `step` updates; rows and events beyond that point are dropped."""
@@ -124,7 +134,7 @@ class RunFolder:
     def last_errors(self) -> dict[str, float]:
         """The errors (%) in the last row of `metrics.csv`; none before the first row."""
         file = self.path / "metrics.csv"
-        header, *rows = file.read_text().splitlines() if file.exists() else [""]
+        header, *rows = (file.read_text() if file.exists() else "").splitlines() or [""]
         last = dict(zip(header.split(","), rows[-1].split(","), strict=True)) if rows else {}
         return {key: float(value) for key, value in last.items() if key.endswith("_error")}
 
