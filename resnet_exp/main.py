@@ -45,14 +45,25 @@ def run(config: Config, path: Path) -> None:
             evaluate_run(config, folder)
 
 
+def cluster_job() -> str:
+    """The cluster job that this process belongs to, the same in each of its turns; empty if there is none."""
+    return os.environ.get("SUBMITIT_LOCAL_JOB_ID") or os.environ.get("SLURM_JOB_ID", "")
+
+
+def begun_afresh(folder: RunFolder) -> bool:
+    """Whether an earlier turn of this job did what `fresh=true` asks: a requeued job goes on with what it began."""
+    may_be_requeued = "SUBMITIT_LOCAL_JOB_ID" in os.environ or "SLURM_RESTART_COUNT" in os.environ
+    return may_be_requeued and folder.cleared_by == cluster_job()
+
+
 def is_wanted(config: Config, folder: RunFolder) -> bool:
     """Whether the folder's run still has to be trained: not if it is complete.
 
     Raises:
         ValueError: the folder holds a run with other settings.
     """
-    if config.fresh and "SLURM_RESTART_COUNT" not in os.environ:  # a requeued job goes on with what it began
-        folder.clear()
+    if config.fresh and not begun_afresh(folder):
+        folder.clear(job=cluster_job())
     if folder.config is None:
         return True
     check_settings(folder.path, folder.config, config)
