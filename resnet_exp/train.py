@@ -93,14 +93,14 @@ def train(
     padded = pad(dataset.train.images, padding=stream.padding)
     size = dataset.train.images.shape[1]
     on_cpu = padded.device.type == "cpu"  # elsewhere reading the running error would wait for the device
-    status, first_bad_step, saved_at = "running", None, state.step
+    status, first_bad_step, saved = "running", None, (state.step, metrics.offset)
     state.model.train()
     name = folder.path.parent.name
     with Progress(name=name, steps=steps, step=state.step, batch_size=stream.batch_size) as progress:
         while status == "running":
             # First close the step that was just done, or that a stop during its evaluation left open.
-            done, unsaved = state.step == steps, state.step > saved_at
-            saving = unsaved and (done or state.step % save_every == 0)
+            done = state.step == steps
+            saving = done or state.step % save_every == 0
             healthy = not saving or is_finite(state.model)  # waits for the device: once per checkpoint
             if state.totals.images and (done or not healthy or state.step % eval_every == 0):
                 progress.pause()
@@ -112,16 +112,16 @@ def train(
                 first_bad_step = bad_step(state, healthy=healthy)
 
             if stop.signum is not None:
-                status, saving = "interrupted", unsaved and is_finite(state.model)
+                status, saving = "interrupted", is_finite(state.model)
             elif first_bad_step is not None:
                 status, saving = "diverged", False
             elif done:
                 status = "completed"
-            if saving:
+            if saving and (state.step, metrics.offset) != saved:
                 progress.pause()
                 content = {"state": state.state_dict(), "metrics_offset": metrics.offset, "origin": origin}
                 save_checkpoint(folder.path, content)
-                saved_at = state.step
+                saved = (state.step, metrics.offset)
             if status != "running":
                 break
 
@@ -133,6 +133,6 @@ def train(
             stop.at_stake = True
             progress.tick(state.totals.read()[1] if on_cpu else None, long_matters=on_cpu)
     if status == "interrupted":
-        log.info("stopped: the same command goes on from step %d", saved_at)
+        log.info("stopped: the same command goes on from step %d", saved[0])
     rate = progress.images_per_second
     return {"status": status, "first_bad_step": first_bad_step, "images_per_second": rate}
