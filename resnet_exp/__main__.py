@@ -21,8 +21,6 @@ def run(module: str) -> None:
             raise
         code = leaving.code or 0
     except KeyboardInterrupt as stopped:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, signal.SIG_DFL)  # a second one does not wait for what follows
         print("stopped", file=sys.stderr)
         code = getattr(stopped, "exit_code", 128 + signal.SIGINT)
     leave(code)
@@ -30,6 +28,8 @@ def run(module: str) -> None:
 
 def leave(code: int) -> None:
     """Ends the process without taking every module apart, for which Python needs a second once torch is imported."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_DFL)  # a second one does not wait for what follows
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # a pipe that nobody reads, a full disk

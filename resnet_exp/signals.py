@@ -22,7 +22,7 @@ def stop_at_once(signum: int, frame: FrameType | None) -> None:
 
 
 def catch_signals() -> None:
-    """From now on SIGINT and SIGTERM raise `Stopped` in the main thread, unless they are ignored (nohup)."""
+    """From now on SIGINT and SIGTERM raise `Stopped` in the main thread, unless ignored (`&` in a script)."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(signum) != signal.SIG_IGN:
             signal.signal(signum, stop_at_once)
@@ -42,9 +42,8 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            ours = [signal.SIGINT]
-            if signal.getsignal(signal.SIGTERM) in (stop_at_once, signal.SIG_DFL):
-                ours.append(signal.SIGTERM)
+            unclaimed = (stop_at_once, signal.default_int_handler, signal.SIG_DFL)
+            ours = [signum for signum in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(signum) in unclaimed]
             if REQUEUE is not None and callable(signal.getsignal(REQUEUE)):
                 ours.append(signal.Signals(REQUEUE))
             self.before = {signum: signal.signal(signum, self.request) for signum in ours}

@@ -50,7 +50,10 @@ def test_nothing_is_waited_for_before_and_after_the_loop() -> None:
 def test_what_the_shell_ignores_stays_ignored() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     catch_signals()
-    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    with StopRequest() as stop:
+        stop.at_stake = True
+        send(signal.SIGINT)
+        stop.check()
 
 
 def test_a_launcher_gets_its_warning_after_the_loop_and_keeps_its_sigterm() -> None:
