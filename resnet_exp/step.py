@@ -78,7 +78,8 @@ class State:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in STATEFUL:
-            getattr(self, name).load_state_dict(state[name])
+            if state[name]:  # a scaler that was not needed has no state, and takes none that is empty
+                getattr(self, name).load_state_dict(state[name])
         self.step = state["step"]
 
 

@@ -182,12 +182,12 @@ def evaluate_run(config: Config, folder: RunFolder) -> None:
     """`task=evaluate`: the errors of a run's newest checkpoint on every split, without augmentation.
 
     Raises:
-        ValueError: the folder holds no checkpoint.
+        ValueError: the folder holds no checkpoint, or that of a run with other settings or images.
     """
-    checkpoint = load_checkpoint(folder.path)
-    if checkpoint is None:
+    if load_checkpoint(folder.path) is None:
         raise ValueError(f"{folder.path}: no checkpoint to evaluate\ntask=train makes one")
-    parts = prepare(config)
+    parts, _, checkpoint = take_up(config, folder)
+    assert checkpoint is not None
     parts.model.load_state_dict(checkpoint["state"]["model"])
     dataset = parts.dataset
     for name, split in (("training", dataset.train), ("validation", dataset.val), ("test", dataset.test)):

@@ -133,6 +133,10 @@ def test_one_command_trains_one_net_and_says_one_line_per_evaluation(command: Co
     error = json.loads((folder / "summary.json").read_text())["test_error"]
     assert re.search(rf"^step 6  test images 50  loss \S+  error {error:.2f} %$", evaluated.stdout, re.MULTILINE)
 
+    other = command(*TINY, "model=plain56", "task=evaluate", "data.train_limit=20")
+    assert other.returncode == 1
+    assert "data.train_limit: 100 -> 20" in other.stderr
+
     before = (folder / "metrics.csv").read_text()
     fresh = command(*TINY, "model=plain56", "optim.lr=0.5", "fresh=true")
     assert fresh.returncode == 0

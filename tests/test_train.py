@@ -22,7 +22,7 @@ from resnet_exp.optim import lr_at
 from resnet_exp.progress import Progress
 from resnet_exp.records import RunFolder
 from resnet_exp.signals import Stopped
-from resnet_exp.step import Totals, evaluate, recompute_batch_norm
+from resnet_exp.step import State, Totals, evaluate, recompute_batch_norm
 from tests.conftest import TINY
 
 Settings = Callable[..., Config]
@@ -239,6 +239,19 @@ def test_the_resume_test_sees_a_trainer_that_begins_anew(
         monkeypatch.setattr(BatchStream, "batch", lambda stream, step: batch(stream, step - 4))
     run(config, tmp_path / "parts")
     assert same(tmp_path / "parts", tmp_path / "whole") == (what == "nothing")
+
+
+def test_a_scaler_is_not_expected_where_the_run_began_without_one() -> None:
+    """A run begun on a CPU, where `amp=auto` is off, and resumed on a GPU that has only fp16."""
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    without, scaled = (
+        State(model, optimizer, torch.amp.GradScaler("cpu", enabled=enabled), Totals(torch.device("cpu")), step=step)
+        for enabled, step in ((False, 7), (True, 0))
+    )
+    scaled.load_state_dict(without.state_dict())
+    assert scaled.step == 7
+    assert scaled.scaler.get_scale() == 65536.0
 
 
 def test_rows_after_the_checkpoint_are_written_again_not_twice(settings: Settings, tmp_path: Path) -> None:
