@@ -1,5 +1,6 @@
 """The figure of the study, after figure 6 of arXiv 1512.03385. Draws what `analysis` hands over; knows no torch."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +113,11 @@ def save(figure: Figure, stem: Path) -> None:
     import matplotlib as mpl
 
     for suffix in FORMATS:
-        temporary = stem.with_name(f".{stem.name}.tmp.{suffix}")
+        temporary = stem.with_name(f".{stem.name}.{os.getpid()}.tmp.{suffix}")  # several jobs may draw at once
         metadata = {"Date": None} if suffix == "svg" else {"CreationDate": None} if suffix == "pdf" else None
-        with mpl.rc_context(STYLE):
-            figure.savefig(temporary, dpi=160, metadata=metadata)
-        temporary.replace(stem.with_suffix(f".{suffix}"))
+        try:
+            with mpl.rc_context(STYLE):
+                figure.savefig(temporary, dpi=160, metadata=metadata)
+            temporary.replace(stem.with_suffix(f".{suffix}"))
+        finally:
+            temporary.unlink(missing_ok=True)

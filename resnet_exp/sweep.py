@@ -44,7 +44,10 @@ class StudyCallback(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         study = Path(config.hydra.sweep.dir)
-        if config.task == "train" and (study / "report" / "summary.md").exists():
+        if config.task != "train":
+            return
+        draw(study)  # once more: of jobs side by side, the last to draw may have looked before the last to end
+        if (study / "report" / "summary.md").exists():
             print((study / "report" / "summary.md").read_text())
             print(f"comparison: {study / 'report' / 'report.html'}")
 
