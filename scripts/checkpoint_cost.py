@@ -63,6 +63,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device = choose_device(arguments.device)
     print(f"{describe_device(device)}, torch {torch.__version__}, {arguments.rounds} rounds")
+    Path("outputs").mkdir(exist_ok=True)
     for depth in arguments.depths:
         with tempfile.TemporaryDirectory(dir="outputs") as folder:
             step, save = measure(depth, device=device, folder=Path(folder), rounds=arguments.rounds)

@@ -169,7 +169,7 @@ print(last)
 def test_a_kill_before_any_file_operation_changes_nothing(
     settings: Callable[..., Config], tmp_path: Path, every: int
 ) -> None:
-    config = settings(*TINY, "width=2", "depth=8", "train.steps=4", "train.eval_every=2", "train.save_every=1")
+    config = settings(*TINY, "width=2", "depth=8", "train.steps=6", "train.eval_every=2", "train.save_every=3")
     (tmp_path / "config").write_bytes(pickle.dumps(config))
     program = (sys.executable, "-c", KILL_BEFORE_EVERY_FILE_OPERATION)
     code, out, err = finish(start(tmp_path, str(every), program=program))
@@ -217,6 +217,7 @@ def stopped_in(cwd: Path, function: str, number: int, signum: int = signal.SIGTE
         ("resnet_exp.synthetic:draw_split", 2, None),
         ("resnet_exp.train:update", 1, None),  # where a net is compiled
         ("resnet_exp.train:evaluate", 4, 20),
+        ("resnet_exp.train:evaluate", 60, 300),  # the last row
         ("resnet_exp.atomic:os.fsync", 12, None),
         ("resnet_exp.train:save_checkpoint", 4, 29),
         ("resnet_exp.tasks:evaluate", 1, 300),  # the final errors
@@ -516,11 +517,25 @@ def test_a_stop_in_a_download_is_clean_and_what_came_is_not_trusted(tmp_path: Pa
     assert_one_message(code, err, "cifar10: missing or damaged", "MD5")
 
 
-def test_a_requeued_job_does_not_start_afresh_again(begun: Path, tmp_path: Path) -> None:
-    code, out, err = finish(start(tmp_path, *RUN, "fresh=true", env=os.environ | {"SLURM_RESTART_COUNT": "1"}))
-    assert (code, err) == (0, "")
-    assert "resuming at step 33" in out
-    code, out, err = finish(start(tmp_path, *RUN, "fresh=true", "train.steps=5"))
-    assert (code, err) == (0, "")
-    assert "resuming" not in out
-    assert [row["step"] for row in rows(begun)] == [5]
+def test_a_requeued_job_goes_on_with_what_it_began_afresh(begun: Path, tmp_path: Path) -> None:
+    first, again = {"SLURM_JOB_ID": "7"}, {"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}
+    another, local = again | {"SLURM_JOB_ID": "8"}, {"SUBMITIT_LOCAL_JOB_ID": "9"}
+    for job, resumes in (
+        (again, False),
+        (again, True),
+        (first, False),
+        (another, False),
+        (local, False),
+        (local, True),
+    ):
+        command = start(tmp_path, *RUN, "fresh=true", "train.steps=20", env=os.environ | job)
+        code, out, err = finish(command)
+        assert (code, err) == (0, "")
+        assert ("already completed" in out) == resumes, job
+    assert [row["step"] for row in rows(begun)] == [5, 10, 15, 20]
+
+
+def test_a_lost_journal_is_named(begun: Path, tmp_path: Path) -> None:
+    (begun / "metrics.csv").unlink()
+    code, _, err = finish(start(tmp_path, *RUN))
+    assert_one_message(code, err, "metrics.csv: shorter than its checkpoint says", "fresh=true")
