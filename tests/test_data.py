@@ -9,6 +9,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,8 @@ def official_batch(seed: int) -> bytes:
 class Archive:
     """A small `cifar-10-python.tar.gz` behind a web server, and torchvision told of its checksums."""
 
+    requests: list[object]
+
     def __init__(self, served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
         self.files = {name: official_batch(seed) for seed, name in enumerate(names)}
@@ -63,13 +66,14 @@ class Archive:
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
     served = tmp_path / "served"
     served.mkdir()
+    requests: list[object] = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *arguments: object, **keywords: object) -> None:
             super().__init__(*arguments, directory=str(served), **keywords)
 
         def log_message(self, *arguments: object) -> None:
-            pass
+            requests.append(arguments)
 
     class Server(http.server.ThreadingHTTPServer):
         def handle_error(self, *arguments: object) -> None:
@@ -80,7 +84,9 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}/cifar-10-python.tar.gz"
         monkeypatch.setattr(datasets.CIFAR10, "url", url)
-        yield Archive(served, monkeypatch)
+        archive = Archive(served, monkeypatch)
+        archive.requests = requests
+        yield archive
         server.shutdown()
         thread.join()
     gc.collect()
@@ -101,6 +107,15 @@ def test_cifar_is_downloaded_checked_and_read_in_order(archive: Archive, tmp_pat
     assert np.array_equal(loaded.train.images[PER_BATCH + 3].permute(2, 0, 1).numpy(), pixels)
     assert loaded.train.labels.tolist()[:12] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert loaded.fingerprint == again.fingerprint
+
+
+def test_of_several_jobs_one_downloads(archive: Archive, tmp_path: Path) -> None:
+    alone = load(tmp_path / "alone").fingerprint
+    needed = len(archive.requests)
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(load, tmp_path / "shared") for _ in range(4)]
+    assert [job.result().fingerprint for job in jobs] == [alone] * 4
+    assert len(archive.requests) == 2 * needed > 0
 
 
 def test_cifar_can_be_shrunk(archive: Archive, tmp_path: Path) -> None:
