@@ -1,7 +1,10 @@
 """Ctrl-C, SIGTERM, a scheduler's warning: the first one lets a training step end and be saved, a second never waits."""
 
+import os
 import signal
+import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -18,11 +21,18 @@ class Stopped(KeyboardInterrupt):
 
 
 def stop_at_once(signum: int, frame: FrameType | None) -> None:
-    raise Stopped(signum)
+    """Ends the process without unwinding: every file is whole at every moment, and an exception could come anywhere.
+
+    While torch is imported, C code would take it for an error of its own, or abort.
+    """
+    with suppress(Exception):  # it may be in use just now
+        sys.stdout.flush()
+    os.write(2, b"stopped\n")
+    os._exit(128 + signum)
 
 
 def catch_signals() -> None:
-    """From now on SIGINT and SIGTERM raise `Stopped` in the main thread, unless ignored (`&` in a script)."""
+    """From now on SIGINT and SIGTERM end the process at once, unless they are ignored (`&` in a script)."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(signum) != signal.SIG_IGN:
             signal.signal(signum, stop_at_once)
@@ -56,8 +66,10 @@ class StopRequest:
     def request(self, signum: int, frame: FrameType | None) -> None:
         polite = self.at_stake and self.signum is None
         self.signum = signum
-        if not polite:
+        if signum == REQUEUE and not polite:
             self.leave()
+        elif not polite:
+            stop_at_once(signum, frame)
 
     def check(self) -> None:
         """Raises Stopped if a stop was asked for: for long work between two steps that can be done again."""

@@ -135,11 +135,22 @@ def evaluate(
 
 
 @torch.no_grad()
-def recompute_batch_norm(model: nn.Module, split: Split, *, mean: Tensor, std: Tensor, precision: Precision) -> None:
+def recompute_batch_norm(
+    model: nn.Module,
+    split: Split,
+    *,
+    mean: Tensor,
+    std: Tensor,
+    precision: Precision,
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Replaces BN's moving averages by plain averages over a split, or over 5,000 images of it.
 
     Moving averages lag behind the weights: comparing errors before and after tells a failure of BN from one of
     optimisation.
+
+    Args:
+        check: called before every batch; what it raises leaves the statistics half done.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -150,6 +161,7 @@ def recompute_batch_norm(model: nn.Module, split: Split, *, mean: Tensor, std: T
     shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))  # sets may be sorted by class
     sample = split.take(shuffled[:BN_IMAGES].to(split.labels.device))
     for images, _ in whole_batches(sample, mean=mean, std=std):
+        check()
         with precision.autocast():
             model(images)
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -2,6 +2,8 @@
 
 import functools
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from resnet_exp.models import CifarNet, LayerCost, compile_blocks, describe, ini
 from resnet_exp.optim import build_optimizer, lr_at
 from resnet_exp.origin import Origin, check_settings
 from resnet_exp.records import RunFolder
-from resnet_exp.signals import StopRequest
+from resnet_exp.signals import Stopped, StopRequest
 from resnet_exp.step import State, Totals, evaluate, recompute_batch_norm
 from resnet_exp.summary import headline, known_before
 from resnet_exp.train import train
@@ -153,10 +155,11 @@ def train_run(config: Config, folder: RunFolder) -> None:
                 save_every=length.save_every,
                 stop=stop,
             )
-        if stop.signum is None:
-            errors = final_errors(parts)
-            folder.add_hparams(flatten(config.to_dict()), folder.last_errors(), step=length.steps)
-            result = trained | errors
+            with suppress(Stopped):  # all is saved: the same command begins with these errors
+                stop.check()
+                errors = final_errors(parts, check=stop.check)
+                folder.add_hparams(flatten(config.to_dict()), folder.last_errors(), step=length.steps)
+                result = trained | errors
     finally:
         folder.summary = before | folder.last_errors() | result
     if stop.signum is not None:
@@ -164,14 +167,14 @@ def train_run(config: Config, folder: RunFolder) -> None:
     log.info("%s: %s", result["status"], folder.path)
 
 
-def final_errors(parts: Parts) -> dict[str, float]:
+def final_errors(parts: Parts, *, check: Callable[[], None]) -> dict[str, float]:
     """Errors (%) of the last weights: training set without augmentation, and test set with BN statistics recomputed.
 
     Changes the net's BN statistics.
     """
     dataset = parts.dataset
     log.info("measuring the final errors on all %s training images", f"{len(dataset.train):,}")
-    how: Any = {"mean": dataset.mean, "std": dataset.std, "precision": parts.precision}
+    how: Any = {"mean": dataset.mean, "std": dataset.std, "precision": parts.precision, "check": check}
     errors = {"train_error_clean": evaluate(parts.model, dataset.train, **how)[1]}
     recompute_batch_norm(parts.model, dataset.train, **how)
     errors["test_error_recomputed_bn"] = evaluate(parts.model, dataset.test, **how)[1]

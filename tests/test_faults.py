@@ -182,6 +182,21 @@ def test_a_kill_before_any_file_operation_changes_nothing(
     print(f"\nkilled before {len(killed)} file operations")
 
 
+FRAGILE = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+except BaseException as error:
+    raise ImportError("a module written in C failed to import") from error
+"""
+
+
+def test_a_stop_is_no_exception_that_a_library_could_take_for_its_own(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(FRAGILE)  # stands before the real one
+    code, _, err = finish(start(tmp_path, *RUN))
+    assert (code, err) == (143, "stopped\n")
+
+
 # The command, which sends itself a signal when it calls FUNCTION (module:name) for the NUMBER-th time.
 SIGNAL_IN = """
 import builtins, os, sys
