@@ -5,7 +5,7 @@ partial batch, no image lost. A batch may reach from one epoch into the next.
 """
 
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,16 +14,15 @@ from torch import Tensor
 EPOCHS_KEPT = 2  # a batch rarely touches more
 
 
-@dataclass(frozen=True)
-class Draw:
+class Draw(NamedTuple):
     """What was drawn for B images: `indices` (B,), `offsets` (B, 2) of the crop (down, right), `flips` (B,) bool."""
 
     indices: Tensor
     offsets: Tensor
     flips: Tensor
 
-    def __getitem__(self, part: slice) -> "Draw":
-        return Draw(self.indices[part], self.offsets[part], self.flips[part])
+    def part(self, rows: slice | Tensor) -> "Draw":
+        return Draw(self.indices[rows], self.offsets[rows], self.flips[rows])
 
 
 def padding_of(image_size: int) -> int:
@@ -54,52 +53,71 @@ class BatchStream:
         padding: pixels of border on each side, see `padding_of`.
         augment: whether crops and flips are random.
         seed: the run's seed.
-        device: where the draws are needed; each epoch's are copied there once.
     """
 
-    def __init__(
-        self, *, num_images: int, batch_size: int, padding: int, augment: bool, seed: int, device: torch.device
-    ) -> None:
+    def __init__(self, *, num_images: int, batch_size: int, padding: int, augment: bool, seed: int) -> None:
         self.num_images = num_images
         self.batch_size = batch_size
         self.padding = padding
         self.augment = augment
         self.seed = seed
-        self.device = device
         self.epochs: dict[int, Draw] = {}
 
-    def batch(self, step: int) -> Draw:
-        """The draws of batch `step` (from 0), each tensor of length `batch_size`."""
-        position, end = step * self.batch_size, (step + 1) * self.batch_size
+    def batches(self, first: int, count: int = 1) -> Draw:
+        """The draws of batches `first` (from 0) to `first + count - 1` on the CPU, `count * batch_size` of each."""
+        position, end = first * self.batch_size, (first + count) * self.batch_size
         parts = []
         while position < end:
             epoch, start = divmod(position, self.num_images)
             stop = min(self.num_images, start + end - position)
-            parts.append(self.epoch(epoch)[start:stop])
+            parts.append(self.epoch(epoch).part(slice(start, stop)))
             position += stop - start
-        if len(parts) == 1:
-            return parts[0]
-        return Draw(
-            torch.cat([p.indices for p in parts]),
-            torch.cat([p.offsets for p in parts]),
-            torch.cat([p.flips for p in parts]),
-        )
+        return Draw(*map(torch.cat, zip(*parts, strict=True)))
 
     def epoch(self, epoch: int) -> Draw:
         if epoch not in self.epochs:
-            draw = draw_epoch(
+            self.epochs[epoch] = draw_epoch(
                 seed=self.seed,
                 epoch=epoch,
                 num_images=self.num_images,
                 padding=self.padding,
                 augment=self.augment,
             )
-            self.epochs[epoch] = Draw(
-                draw.indices.to(self.device), draw.offsets.to(self.device), draw.flips.to(self.device)
-            )
             while len(self.epochs) > EPOCHS_KEPT:
                 del self.epochs[next(iter(self.epochs))]
         return self.epochs[epoch]
+
+
+class Feed:
+    """The draws of about an epoch of batches, in fixed memory on the device, so that a captured step can read them.
+
+    Args:
+        stream: where they come from.
+        device: where they are needed.
+    """
+
+    def __init__(self, stream: BatchStream, *, device: torch.device) -> None:
+        self.stream, self.device = stream, device
+        self.count = max(1, stream.num_images // stream.batch_size)  # batches held
+        self.held = Draw(*(torch.empty_like(tensor, device=device) for tensor in stream.batches(0, self.count)))
+        self.rows = torch.arange(stream.batch_size, device=device)
+        self.part = -1  # which stretch of `count` batches is held
+
+    def fill(self, step: int) -> None:
+        """Sees to it that batch `step` is there: one upload per epoch, queued behind the steps that still read."""
+        part = step // self.count
+        if part == self.part:
+            return
+        for held, drawn in zip(self.held, self.stream.batches(part * self.count, self.count), strict=True):
+            if self.device.type == "cuda":  # from pinned memory, else the copy waits for the steps before it
+                drawn = drawn.pin_memory()
+            held.copy_(drawn, non_blocking=True)
+        self.part = part
+
+    def batch(self, step: Tensor) -> Draw:
+        """The draws of batch `step`, an int64 tensor () on the device; `fill` has brought them."""
+        rows = step % self.count * len(self.rows) + self.rows
+        return self.held.part(rows)
 
 
 def pad(images: Tensor, *, padding: int) -> Tensor:

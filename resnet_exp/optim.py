@@ -1,7 +1,7 @@
 """SGD and its learning rate, a pure function of the step."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 FALL = 10  # lr is divided by it at every milestone, and during the warm-up ([P1] 4.2)
 
@@ -27,9 +27,16 @@ def build_optimizer(
             "weight_decay": weight_decay if weight_decay_on == "all" else 0.0,
         },
     ]
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, fused=True)
+    optimizer = torch.optim.SGD(groups, lr=lr, momentum=momentum, fused=True)
+    if momentum:
+        for parameter in parameters:  # zero, as they are by definition; torch would make them in the first step
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+def use_lr_tensor(optimizer: torch.optim.Optimizer, *, device: torch.device) -> Tensor:
+    """Replaces the learning rate of every group by one tensor (), which a captured step reads anew each time."""
+    lr = torch.tensor(float(optimizer.param_groups[0]["lr"]), device=device)
     for group in optimizer.param_groups:
         group["lr"] = lr
+    return lr

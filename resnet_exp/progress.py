@@ -64,16 +64,16 @@ class Progress:
     def pace(self) -> str:
         return f"{self.images_per_second:.0f} images/s" if self.ticks else ""
 
-    def tick(self, error: float | None, *, long_matters: bool) -> None:
+    def tick(self, running: tuple[float, float] | None, *, long_matters: bool) -> None:
         """Counts one update.
 
         Args:
-            error: the running training error (%), where reading it costs nothing.
+            running: the running training loss and error (%), where reading them costs nothing.
             long_matters: whether to say so if the run is going to take over an hour.
         """
         self.ticks += 1
-        if error is not None:
-            self.bar.set_postfix_str(f"error {error:.1f} %, {self.pace}", refresh=False)
+        if running is not None:
+            self.bar.set_postfix_str(f"error {running[1]:.1f} %, {self.pace}", refresh=False)
         self.bar.update()
         if self.ticks == UNTIMED_STEPS:
             self.timed_from = self.elapsed

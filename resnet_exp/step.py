@@ -1,7 +1,6 @@
-"""One update, one evaluation. Nothing here waits for the device."""
+"""One update as a function of tensors alone, so that a GPU does it in one launch. Nothing waits for the device."""
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,58 +8,53 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnet_exp.batches import normalise
-from resnet_exp.data import Split
+from resnet_exp.batches import BatchStream, Feed, crop_and_flip, normalise, pad
+from resnet_exp.capture import capture
+from resnet_exp.data import Dataset
 from resnet_exp.machine import Precision
-
-# Images evaluated at a time: on a CPU what its caches hold (plain56 at 32x32: 1.5 times as fast as 1000 at a time).
-EVAL_BATCH = {"cpu": 100, "cuda": 1000}
-BN_IMAGES = 5000  # enough to know mean and variance of every channel
+from resnet_exp.optim import use_lr_tensor
 
 
 class Totals:
     """Sums over images, kept on the device and read once per evaluation.
 
-    `loss` (float64), `wrong` (int64): sums; `first_bad_step` (int64): first step with a loss that is not finite, or -1.
+    `loss` (float64), `wrong` and `images` (int64): sums; `first_bad_step` (int64): first step with a loss that is not
+    finite, or -1.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.loss = torch.zeros((), dtype=torch.float64, device=device)
         self.wrong = torch.zeros((), dtype=torch.int64, device=device)
+        self.images = torch.zeros((), dtype=torch.int64, device=device)
         self.first_bad_step = torch.full((), -1, dtype=torch.int64, device=device)
-        self.images = 0
 
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor, *, step: int = 0) -> None:
-        """Counts a batch: mean loss (), logits (N, classes), labels (N,)."""
-        self.loss += loss.double() * len(labels)
-        self.wrong += (logits.argmax(1) != labels).sum()
-        bad_now = ~torch.isfinite(loss) & (self.first_bad_step < 0)
-        self.first_bad_step.masked_fill_(bad_now, step)
-        self.images += len(labels)
+    def add(self, *, loss: Tensor, wrong: Tensor, images: int | Tensor) -> None:
+        """Counts images: the sum of their losses, how many were wrong, how many there are."""
+        self.loss += loss
+        self.wrong += wrong
+        self.images += images
 
-    def read(self) -> tuple[float, float]:
-        """Mean loss and error in %. Waits for the device."""
-        loss, wrong = torch.stack([self.loss, self.wrong.double()]).tolist()
-        return loss / self.images, 100 * wrong / self.images
+    def watch(self, loss: Tensor, *, step: Tensor) -> None:
+        """Notes `step` (int64) if it is the first whose loss is not finite."""
+        bad_now = ~loss.isfinite() & (self.first_bad_step < 0)
+        self.first_bad_step.copy_(torch.where(bad_now, step, self.first_bad_step))
+
+    def read(self) -> tuple[float, float] | None:
+        """Mean loss and error in %, or None if no image was counted. Waits for the device."""
+        loss, wrong, images = torch.stack([self.loss, self.wrong.double(), self.images.double()]).tolist()
+        return (loss / images, 100 * wrong / images) if images else None
 
     def clear(self) -> None:
         """Starts new sums; the first bad step stays."""
-        self.loss.zero_()
-        self.wrong.zero_()
-        self.images = 0
+        for total in (self.loss, self.wrong, self.images):
+            total.zero_()
 
-    def state_dict(self) -> dict[str, Tensor | int]:
-        return {
-            "loss": self.loss,
-            "wrong": self.wrong,
-            "first_bad_step": self.first_bad_step,
-            "images": self.images,
-        }
+    def state_dict(self) -> dict[str, Tensor]:
+        return dict(vars(self))
 
-    def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
-        for name in ("loss", "wrong", "first_bad_step"):
-            getattr(self, name).copy_(state[name])
-        self.images = int(state["images"])
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        for name, total in vars(self).items():
+            total.copy_(state[name])
 
 
 @dataclass
@@ -82,87 +76,80 @@ class State:
                 getattr(self, name).load_state_dict(state[name])
         self.step = state["step"]
 
+    def remember(self) -> Callable[[], None]:
+        """Copies all of it, and returns what puts the copies back into the same tensors."""
+        tensors = [*self.model.state_dict().values(), *self.totals.state_dict().values()]
+        tensors += [buffer for of_one in self.optimizer.state.values() for buffer in of_one.values()]
+        copies = [tensor.clone() for tensor in tensors]
+        scaler = self.scaler.state_dict()
+
+        def restore() -> None:
+            for tensor, copy in zip(tensors, copies, strict=True):
+                tensor.copy_(copy)
+            self.scaler.load_state_dict(scaler)  # fills its tensors in place
+
+        return restore
+
 
 STATEFUL = ("model", "optimizer", "scaler", "totals")
 
 
-def update(state: State, *, images: Tensor, labels: Tensor, precision: Precision) -> None:
-    """One SGD update from images (N, 3, S, S) float32 and labels (N,), counted in the state's totals."""
-    with precision.autocast():
-        logits = state.model(images)
-    loss = F.cross_entropy(logits.float(), labels)
-    state.optimizer.zero_grad(set_to_none=True)
-    state.scaler.scale(loss).backward()
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    state.totals.add(loss.detach(), logits.detach(), labels, step=state.step)
-    state.step += 1
+class TrainStep:
+    """Update after update of one run: crop, flip, forward, loss, backward, SGD and sums in one launch on a GPU.
 
-
-def whole_batches(split: Split, *, mean: Tensor, std: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """A split in order, without augmentation: images (N, 3, S, S) float32 as channels_last, labels (N,)."""
-    parts = math.ceil(len(split) / EVAL_BATCH[split.labels.device.type])  # of equal size: BN may average over them
-    for images, labels in zip(split.images.tensor_split(parts), split.labels.tensor_split(parts), strict=True):
-        yield normalise(images.permute(0, 3, 1, 2), mean=mean, std=std), labels
-
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module,
-    split: Split,
-    *,
-    mean: Tensor,
-    std: Tensor,
-    precision: Precision,
-    check: Callable[[], None] = lambda: None,
-) -> tuple[float, float]:
-    """Mean loss and error in % over a whole split: eval mode, single view, no augmentation ([P1] 4.2).
+    What differs from step to step lies in tensors: the step's number, which picks the images, and the learning rate.
+    Make it after a checkpoint was taken up: the optimizer's tensors must stay where they are.
 
     Args:
-        check: called before every batch; what it raises ends the evaluation.
+        state: what is updated; its net in training mode.
+        stream: which images, crops and flips.
+        dataset: the images.
     """
-    model.eval()
-    totals = Totals(split.labels.device)
-    try:
-        for images, labels in whole_batches(split, mean=mean, std=std):
-            check()
-            with precision.autocast():
-                logits = model(images)
-            totals.add(F.cross_entropy(logits.float(), labels), logits, labels)
-    finally:
-        model.train()
-    return totals.read()
 
+    def __init__(self, state: State, *, stream: BatchStream, dataset: Dataset, precision: Precision) -> None:
+        self.state, self.stream, self.precision = state, stream, precision
+        device = dataset.train.labels.device
+        self.labels, self.mean, self.std = dataset.train.labels, dataset.mean, dataset.std
+        self.padded = pad(dataset.train.images, padding=stream.padding)
+        self.size = dataset.train.images.shape[1]
+        self.feed = Feed(stream, device=device)
+        self.feed.fill(state.step)
+        self.number = torch.tensor(state.step, device=device)
+        self.lr = use_lr_tensor(state.optimizer, device=device)
+        self.last_lr: float | None = None
+        self.replay = capture(self.update, device=device, remember=self.remember)
 
-@torch.no_grad()
-def recompute_batch_norm(
-    model: nn.Module,
-    split: Split,
-    *,
-    mean: Tensor,
-    std: Tensor,
-    precision: Precision,
-    check: Callable[[], None] = lambda: None,
-) -> None:
-    """Replaces BN's moving averages by plain averages over a split, or over 5,000 images of it.
+    def remember(self) -> Callable[[], None]:
+        restore_state, number = self.state.remember(), self.number.clone()
 
-    Moving averages lag behind the weights: comparing errors before and after tells a failure of BN from one of
-    optimisation.
+        def restore() -> None:
+            restore_state()
+            self.number.copy_(number)
 
-    Args:
-        check: called before every batch; what it raises leaves the statistics half done.
-    """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # torch: a cumulative average
-    model.train()
-    shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))  # sets may be sorted by class
-    sample = split.take(shuffled[:BN_IMAGES].to(split.labels.device))
-    for images, _ in whole_batches(sample, mean=mean, std=std):
-        check()
-        with precision.autocast():
-            model(images)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+        return restore
+
+    def update(self) -> None:
+        """One SGD update, counted in the state's totals: what is captured, so it may hold no number that changes."""
+        state, draw = self.state, self.feed.batch(self.number)
+        images = normalise(crop_and_flip(self.padded, draw, size=self.size), mean=self.mean, std=self.std)
+        labels = self.labels[draw.indices]
+        with self.precision.autocast():
+            logits = state.model(images)
+        loss = F.cross_entropy(logits.float(), labels)
+        state.optimizer.zero_grad(set_to_none=True)
+        state.scaler.scale(loss).backward()
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        loss, wrong = loss.detach(), (logits.detach().argmax(1) != labels).sum()
+        state.totals.add(loss=loss.double() * len(labels), wrong=wrong, images=len(labels))
+        state.totals.watch(loss, step=self.number)
+        self.number += 1
+
+    def __call__(self, *, lr: float) -> None:
+        """Update `state.step` at the learning rate `lr`."""
+        self.feed.fill(self.state.step)
+        if lr != self.last_lr:
+            self.lr.fill_(lr)
+            self.last_lr = lr
+        self.replay()
+        self.state.step += 1

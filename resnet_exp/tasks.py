@@ -14,13 +14,14 @@ from resnet_exp.batches import BatchStream, padding_of
 from resnet_exp.checkpoint import load_checkpoint
 from resnet_exp.config import Config, flatten
 from resnet_exp.data import Dataset, load_dataset
+from resnet_exp.evaluate import Evaluation, recompute_batch_norm
 from resnet_exp.machine import Precision, choose_device, choose_precision, choose_threads, environment, set_up
 from resnet_exp.models import CifarNet, LayerCost, compile_blocks, describe, initialise
 from resnet_exp.optim import build_optimizer, lr_at
 from resnet_exp.origin import Origin, check_settings
 from resnet_exp.records import RunFolder
 from resnet_exp.signals import Stopped, StopRequest
-from resnet_exp.step import State, Totals, evaluate, recompute_batch_norm
+from resnet_exp.step import State, Totals
 from resnet_exp.summary import headline, known_before
 from resnet_exp.train import train
 
@@ -128,7 +129,6 @@ def train_run(config: Config, folder: RunFolder) -> None:
         padding=padding_of(config.data.image_size),
         augment=config.data.augment,
         seed=config.seed,
-        device=parts.device,
     )
     schedule = functools.partial(lr_at, lr=optim.lr, milestones=optim.milestones, warmup_steps=config.warmup_steps)
     costs = costs_of(config, num_classes=len(parts.dataset.classes))
@@ -174,11 +174,11 @@ def final_errors(parts: Parts, *, check: Callable[[], None]) -> dict[str, float]
     """
     dataset = parts.dataset
     log.info("measuring the final errors on all %s training images", f"{len(dataset.train):,}")
-    how: Any = {"mean": dataset.mean, "std": dataset.std, "precision": parts.precision, "check": check}
-    errors = {"train_error_clean": evaluate(parts.model, dataset.train, **how)[1]}
-    recompute_batch_norm(parts.model, dataset.train, **how)
-    errors["test_error_recomputed_bn"] = evaluate(parts.model, dataset.test, **how)[1]
-    return errors
+    how: Any = {"mean": dataset.mean, "std": dataset.std, "precision": parts.precision}
+    clean = Evaluation(parts.model, dataset.train, **how)(check=check)
+    recompute_batch_norm(parts.model, dataset.train, **how, check=check)
+    recomputed = Evaluation(parts.model, dataset.test, **how)(check=check)
+    return {"train_error_clean": clean[1], "test_error_recomputed_bn": recomputed[1]}
 
 
 def evaluate_run(config: Config, folder: RunFolder) -> None:
@@ -195,7 +195,8 @@ def evaluate_run(config: Config, folder: RunFolder) -> None:
     dataset = parts.dataset
     for name, split in (("training", dataset.train), ("validation", dataset.val), ("test", dataset.test)):
         if split:
-            loss, error = evaluate(parts.model, split, mean=dataset.mean, std=dataset.std, precision=parts.precision)
+            evaluation = Evaluation(parts.model, split, mean=dataset.mean, std=dataset.std, precision=parts.precision)
+            loss, error = evaluation()
             step = checkpoint["state"]["step"]
             log.info("step %d  %s images %d  loss %.4g  error %.2f %%", step, name, len(split), loss, error)
 

@@ -1,18 +1,18 @@
-"""The training loop, read top to bottom: evaluate and log, save, set lr, update."""
+"""The training loop, read top to bottom: evaluate and log, save, update."""
 
 import logging
 from collections.abc import Callable
 from typing import Any
 
-from resnet_exp.batches import BatchStream, crop_and_flip, normalise, pad
+from resnet_exp.batches import BatchStream
 from resnet_exp.checkpoint import is_finite, save_checkpoint
 from resnet_exp.data import Dataset
+from resnet_exp.evaluate import Evaluation
 from resnet_exp.machine import Precision
-from resnet_exp.optim import set_lr
 from resnet_exp.progress import Progress
 from resnet_exp.records import RunFolder
 from resnet_exp.signals import Stopped, StopRequest
-from resnet_exp.step import State, evaluate, update
+from resnet_exp.step import State, TrainStep
 
 log = logging.getLogger(__name__)
 
@@ -23,29 +23,14 @@ def columns(dataset: Dataset) -> list[str]:
     return ["step", "epoch", "lr", "train_loss", "train_error", "test_loss", "test_error", *held_out]
 
 
-def measure(
-    state: State, dataset: Dataset, *, precision: Precision, batch_size: int, check: Callable[[], None]
-) -> dict[str, float] | None:
-    """One row of `metrics.csv`: the running training error since the last row, and the other splits' errors now.
-
-    None if `check` raises `Stopped`: the totals stay as they are, so the resumed run will begin with this row.
-    """
-    loss, error = state.totals.read()  # waits for the device: once per evaluation
-    row = {
-        "step": state.step,
-        "epoch": state.step * batch_size / len(dataset.train),
-        "lr": state.optimizer.param_groups[0]["lr"],
-        "train_loss": loss,
-        "train_error": error,
-    }
-    for name, split in (("test", dataset.test), ("val", dataset.val)):
-        if split:
-            try:
-                row[f"{name}_loss"], row[f"{name}_error"] = evaluate(
-                    state.model, split, mean=dataset.mean, std=dataset.std, precision=precision, check=check
-                )
-            except Stopped:
-                return None
+def measure(evaluations: dict[str, Evaluation], *, check: Callable[[], None]) -> dict[str, float] | None:
+    """The columns of the splits that are not trained on, now. None if `check` raises `Stopped`."""
+    row = {}
+    for name, evaluation in evaluations.items():
+        try:
+            row[f"{name}_loss"], row[f"{name}_error"] = evaluation(check=check)
+        except Stopped:
+            return None
     return row
 
 
@@ -90,11 +75,13 @@ def train(
     """
     offset = restore(state, checkpoint)
     metrics = folder.open(columns=columns(dataset), offset=offset, step=state.step)
-    padded = pad(dataset.train.images, padding=stream.padding)
-    size = dataset.train.images.shape[1]
-    on_cpu = padded.device.type == "cpu"  # elsewhere reading the running error would wait for the device
-    status, first_bad_step, saved = "running", None, (state.step, metrics.offset)
+    how: Any = {"mean": dataset.mean, "std": dataset.std, "precision": precision}
+    splits = {"test": dataset.test} | ({"val": dataset.val} if dataset.val else {})
+    evaluations = {name: Evaluation(state.model, split, **how) for name, split in splits.items()}
     state.model.train()
+    update = TrainStep(state, stream=stream, dataset=dataset, precision=precision)
+    on_cpu = dataset.train.labels.device.type == "cpu"  # elsewhere reading the running error would wait for the device
+    status, first_bad_step, saved = "running", None, (state.step, metrics.offset)
     name = folder.path.parent.name
     with Progress(name=name, steps=steps, step=state.step, batch_size=stream.batch_size) as progress:
         while status == "running":
@@ -102,10 +89,16 @@ def train(
             done = state.step == steps
             saving = done or state.step % save_every == 0
             healthy = not saving or is_finite(state.model)  # waits for the device: once per checkpoint
-            if state.totals.images and (done or not healthy or state.step % eval_every == 0):
+            running = None
+            if done or not healthy or state.step % eval_every == 0:
+                running = state.totals.read()  # waits for the device: once per evaluation
+            if running is not None:
                 progress.pause()
-                row = measure(state, dataset, precision=precision, batch_size=stream.batch_size, check=stop.check)
-                if row is not None:
+                others = measure(evaluations, check=stop.check)
+                if others is not None:  # else the totals stay as they are, and the resumed run begins with this row
+                    epoch = state.step * stream.batch_size / len(dataset.train)
+                    head = {"step": state.step, "epoch": epoch, "lr": lr_at(state.step - 1)}
+                    row = head | {"train_loss": running[0], "train_error": running[1]} | others
                     folder.add_row(row)
                     state.totals.clear()
                     progress.report(row)
@@ -126,12 +119,9 @@ def train(
                 break
 
             progress.start()
-            set_lr(state.optimizer, lr_at(state.step))
-            draw = stream.batch(state.step)
-            images = normalise(crop_and_flip(padded, draw, size=size), mean=dataset.mean, std=dataset.std)
-            update(state, images=images, labels=dataset.train.labels[draw.indices], precision=precision)
+            update(lr=lr_at(state.step))
             stop.at_stake = True
-            progress.tick(state.totals.read()[1] if on_cpu else None, long_matters=on_cpu)
+            progress.tick(state.totals.read() if on_cpu else None, long_matters=on_cpu)
     if status == "interrupted":
         log.info("stopped: the same command goes on from step %d", saved[0])
     rate = progress.images_per_second

@@ -16,13 +16,23 @@ from pathlib import Path
 
 import torch
 
+from resnet_exp.batches import BatchStream
 from resnet_exp.checkpoint import NAME, is_finite, save_checkpoint
+from resnet_exp.data import Dataset, Split
 from resnet_exp.machine import choose_device, choose_precision, describe_device
 from resnet_exp.models import CifarNet, initialise
 from resnet_exp.optim import build_optimizer
-from resnet_exp.step import State, Totals, update
+from resnet_exp.step import State, Totals, TrainStep
 
 BATCH, SAVE_EVERY = 128, 2000  # the defaults
+NUM_IMAGES = 5000
+
+
+def noise(device: torch.device) -> Dataset:
+    images = torch.randint(256, (NUM_IMAGES, 32, 32, 3), dtype=torch.uint8)
+    split = Split(images, torch.randint(10, (NUM_IMAGES,)))
+    half = torch.full((3,), 0.5)
+    return Dataset(split, None, split, list("0123456789"), half, half, fingerprint="").to(device)
 
 
 def seconds(work: Callable[[], None], device: torch.device) -> float:
@@ -41,11 +51,11 @@ def measure(depth: int, *, device: torch.device, folder: Path, rounds: int) -> t
     model = model.to(device=device, memory_format=torch.channels_last).train()
     optimizer = build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4, weight_decay_on="all")
     state = State(model, optimizer, precision.scaler(), Totals(device))
-    images = torch.randn(BATCH, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(10, (BATCH,), device=device)
+    stream = BatchStream(num_images=NUM_IMAGES, batch_size=BATCH, padding=4, augment=True, seed=0)
+    update = TrainStep(state, stream=stream, dataset=noise(device), precision=precision)
 
     def step() -> None:
-        update(state, images=images, labels=labels, precision=precision)
+        update(lr=0.1)
 
     def save() -> None:
         is_finite(model)

@@ -230,12 +230,12 @@ def stopped_in(cwd: Path, function: str, number: int, signum: int = signal.SIGTE
     [
         ("builtins:__import__", 1, None),  # torch
         ("resnet_exp.synthetic:draw_split", 2, None),
-        ("resnet_exp.train:update", 1, None),  # where a net is compiled
-        ("resnet_exp.train:evaluate", 4, 20),
-        ("resnet_exp.train:evaluate", 60, 300),  # the last row
+        ("resnet_exp.step:TrainStep.__call__", 1, None),  # where a net is compiled
+        ("resnet_exp.evaluate:Evaluation.__call__", 4, 20),
+        ("resnet_exp.evaluate:Evaluation.__call__", 60, 300),  # the last row
         ("resnet_exp.atomic:os.fsync", 12, None),
         ("resnet_exp.train:save_checkpoint", 4, 29),
-        ("resnet_exp.tasks:evaluate", 1, 300),  # the final errors
+        ("resnet_exp.evaluate:Evaluation.__call__", 61, 300),  # the final errors
     ],
 )
 def test_a_stop_in_any_phase_is_clean(tmp_path: Path, whole: Path, function: str, number: int, saved: int) -> None:
@@ -347,7 +347,7 @@ def test_twenty_stops_spread_over_a_run(tmp_path: Path, whole: Path) -> None:
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cwd = tmp_path_factory.mktemp("stopped")
-    assert stopped_in(cwd, "resnet_exp.train:update", 33)[0] == 143
+    assert stopped_in(cwd, "resnet_exp.step:TrainStep.__call__", 33)[0] == 143
     return cwd
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_exp.optim import build_optimizer, lr_at, set_lr
+from resnet_exp.optim import build_optimizer, lr_at, use_lr_tensor
 
 PAPER = {"lr": 0.1, "milestones": [32_000, 48_000]}
 
@@ -44,10 +44,12 @@ def test_sgd_is_the_formula_without_nesterov() -> None:
     net = nn.Linear(3, 2, bias=False)
     weight, velocity = net.weight.detach().clone().double(), torch.zeros(2, 3, dtype=torch.float64)
     optimizer = build_optimizer(net, lr=0.1, momentum=0.9, weight_decay=1e-2, weight_decay_on="all")
+    tensor = use_lr_tensor(optimizer, device=torch.device("cpu"))
+    assert tensor.item() == pytest.approx(0.1)
     for step, lr in enumerate([0.1, 0.1, 0.01, 0.01]):
         gradient = torch.full((2, 3), float(step + 1))
         net.weight.grad = gradient.clone()
-        set_lr(optimizer, lr)
+        tensor.fill_(lr)
         optimizer.step()
         velocity = 0.9 * velocity + gradient + 1e-2 * weight
         weight -= lr * velocity

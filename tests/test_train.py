@@ -11,18 +11,19 @@ from typing import Any
 import pytest
 import torch
 
-from resnet_exp import step, tasks, train
+from resnet_exp import evaluate, tasks, train
 from resnet_exp.batches import BatchStream
 from resnet_exp.checkpoint import load_checkpoint
 from resnet_exp.config import Config
 from resnet_exp.data import Dataset, Split
+from resnet_exp.evaluate import Evaluation, recompute_batch_norm
 from resnet_exp.machine import Precision
 from resnet_exp.models import CifarNet, initialise
 from resnet_exp.optim import lr_at
 from resnet_exp.progress import Progress
 from resnet_exp.records import RunFolder
 from resnet_exp.signals import Stopped
-from resnet_exp.step import State, Totals, evaluate, recompute_batch_norm
+from resnet_exp.step import State, Totals
 from tests.conftest import TINY
 
 Settings = Callable[..., Config]
@@ -151,16 +152,16 @@ def test_a_run_stopped_in_an_evaluation_is_saved_and_begins_with_it(
 ) -> None:
     config = settings(*TINY, "train.steps=8", "train.eval_every=3", "train.save_every=100", "data.val_size=20")
     run(config, tmp_path / "whole")
-    calls = []
+    calls, evaluate_split = [], Evaluation.__call__
 
-    def evaluate_and_stop(*arguments: object, **named: object) -> tuple[float, float]:
-        calls.append(arguments)
+    def evaluate_and_stop(evaluation: Evaluation, **named: Callable[[], None]) -> tuple[float, float]:
+        calls.append(evaluation)
         if len(calls) == 4:  # step 6, the validation split
             os.kill(os.getpid(), signal.SIGTERM)
-        return evaluate(*arguments, **named)
+        return evaluate_split(evaluation, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "evaluate", evaluate_and_stop)
+        patch.setattr(Evaluation, "__call__", evaluate_and_stop)
         with pytest.raises(Stopped):
             run(config, tmp_path / "parts")
     saved = load_checkpoint(tmp_path / "parts")
@@ -228,15 +229,15 @@ def test_the_resume_test_sees_a_checkpoint_that_lacks_a_part(
 def test_the_resume_test_sees_a_trainer_that_begins_anew(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """As one would that counts steps from its own start: `lr_at` and `BatchStream.batch` get the steps since then."""
+    """As one would that counts steps from its own start: `lr_at` and `BatchStream.batches` get the steps since then."""
     config = settings(*TINY, "optim.milestones=[5]")
     run(config, tmp_path / "whole")
     run_until(config, tmp_path / "parts", stop_at=4)
     if what == "schedule":
         monkeypatch.setattr(tasks, "lr_at", lambda step, **arguments: lr_at(step - 4, **arguments))
     elif what == "sampler":
-        batch = BatchStream.batch
-        monkeypatch.setattr(BatchStream, "batch", lambda stream, step: batch(stream, step - 4))
+        batches = BatchStream.batches
+        monkeypatch.setattr(BatchStream, "batches", lambda stream, step, count: batches(stream, step - 4, count))
     run(config, tmp_path / "parts")
     assert same(tmp_path / "parts", tmp_path / "whole") == (what == "nothing")
 
@@ -286,7 +287,7 @@ def test_divergence_is_a_result(settings: Settings, tmp_path: Path) -> None:
 def test_the_first_bad_step_is_the_first(shapes: Dataset) -> None:
     totals = Totals(torch.device("cpu"))
     for at, loss in enumerate([1.0, 2.0, float("nan"), float("inf"), 1.0]):
-        totals.add(torch.tensor(loss), torch.zeros(4, 10), torch.zeros(4, dtype=torch.int64), step=at)
+        totals.watch(torch.tensor(loss), step=torch.tensor(at))
     assert int(totals.first_bad_step) == 2
     totals.clear()
     assert int(totals.first_bad_step) == 2
@@ -294,9 +295,9 @@ def test_the_first_bad_step_is_the_first(shapes: Dataset) -> None:
 
 def test_totals_are_means_over_images() -> None:
     totals = Totals(torch.device("cpu"))
-    logits = torch.eye(10)[:4]
-    totals.add(torch.tensor(1.0), logits, torch.tensor([0, 1, 2, 9]))
-    totals.add(torch.tensor(4.0), logits[:2], torch.tensor([5, 6]))
+    assert totals.read() is None
+    totals.add(loss=torch.tensor(4.0), wrong=torch.tensor(1), images=4)
+    totals.add(loss=torch.tensor(8.0), wrong=torch.tensor(2), images=torch.tensor(2))
     assert totals.read() == (pytest.approx((4 * 1 + 2 * 4) / 6), pytest.approx(100 * 3 / 6))
 
 
@@ -309,7 +310,7 @@ def net(width: int = 4) -> CifarNet:
 def test_evaluation_is_that_of_eval_mode_and_changes_nothing(shapes: Dataset) -> None:
     model = net().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    loss, error = evaluate(model, shapes.test, mean=shapes.mean, std=shapes.std, precision=OFF)
+    loss, error = Evaluation(model, shapes.test, mean=shapes.mean, std=shapes.std, precision=OFF)()
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
     assert model.training
@@ -333,7 +334,7 @@ def test_recomputed_bn_statistics_are_those_of_the_split(shapes: Dataset) -> Non
 
 
 def test_bn_is_recomputed_on_images_from_all_of_a_sorted_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step, "BN_IMAGES", 100)
+    monkeypatch.setattr(evaluate, "BN_IMAGES", 100)
     brightness = torch.arange(1000) // 4
     rising = Split(brightness.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 8, 8, 3).contiguous(), brightness)
     model, mean, std = net(), torch.full((3,), 0.5), torch.full((3,), 0.3)

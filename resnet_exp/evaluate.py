@@ -1,0 +1,115 @@
+"""Errors over a whole split, and BN statistics recomputed on one. The device is waited for once, at the end."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnet_exp.batches import normalise
+from resnet_exp.capture import capture
+from resnet_exp.data import Split
+from resnet_exp.machine import Precision
+from resnet_exp.step import Totals
+
+# Images at a time: on a CPU what its caches hold (plain56 at 32x32: 1.5 times as fast as 1000 at a time).
+BATCH = {"cpu": 100, "cuda": 1000}
+BN_IMAGES = 5000  # enough to know mean and variance of every channel
+
+
+def nothing() -> None: ...
+
+
+class Evaluation:
+    """Mean loss and error of a net over one split: eval mode, single view, no augmentation ([P1] 4.2).
+
+    Every batch has the same shape, for the sake of a captured graph: the last one is filled up with images that do not
+    count.
+    """
+
+    def __init__(self, model: nn.Module, split: Split, *, mean: Tensor, std: Tensor, precision: Precision) -> None:
+        self.model, self.split, self.mean, self.std, self.precision = model, split, mean, std, precision
+        self.device = split.labels.device
+        self.num_batches = math.ceil(len(split) / BATCH[self.device.type])
+        self.rows = torch.arange(math.ceil(len(split) / self.num_batches), device=self.device)
+        self.position = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.totals = Totals(self.device)
+        self.replay: Callable[[], None] | None = None
+
+    def add_batch(self) -> None:
+        """Counts the next batch: what is captured."""
+        rows = self.position + self.rows
+        counts = rows < len(self.split)
+        batch = self.split.take(rows.clamp(max=len(self.split) - 1))
+        images = normalise(batch.images.permute(0, 3, 1, 2), mean=self.mean, std=self.std)
+        with torch.no_grad(), self.precision.autocast():
+            logits = self.model(images)
+        losses = F.cross_entropy(logits.float(), batch.labels, reduction="none").double()
+        wrong = (logits.argmax(1) != batch.labels) & counts
+        self.totals.add(loss=losses.where(counts, 0).sum(), wrong=wrong.sum(), images=counts.sum())
+        self.position += len(self.rows)
+
+    def __call__(self, *, check: Callable[[], None] = nothing) -> tuple[float, float]:
+        """Mean loss and error in %.
+
+        Args:
+            check: called before every batch; what it raises ends the evaluation.
+        """
+        self.model.eval()
+        try:
+            with torch.compiler.set_stance("force_eager"):  # a second compilation costs more than it would save
+                if self.replay is None:
+                    self.replay = capture(self.add_batch, device=self.device, remember=lambda: nothing)
+                self.totals.clear()
+                self.position.zero_()
+                for _ in range(self.num_batches):
+                    check()
+                    self.replay()
+        finally:
+            self.model.train()
+        result = self.totals.read()
+        assert result is not None  # a split has images
+        return result
+
+
+def whole_batches(split: Split, *, mean: Tensor, std: Tensor) -> Iterator[Tensor]:
+    """The images of a split in order, (N, 3, S, S) float32 as channels_last, in batches as equal as can be."""
+    for images in split.images.tensor_split(math.ceil(len(split) / BATCH[split.labels.device.type])):
+        yield normalise(images.permute(0, 3, 1, 2), mean=mean, std=std)
+
+
+@torch.no_grad()
+def recompute_batch_norm(
+    model: nn.Module,
+    split: Split,
+    *,
+    mean: Tensor,
+    std: Tensor,
+    precision: Precision,
+    check: Callable[[], None] = nothing,
+) -> None:
+    """Replaces BN's moving averages by plain averages over a split, or over 5,000 images of it.
+
+    Moving averages lag behind the weights: comparing errors before and after tells a failure of BN from one of
+    optimisation.
+
+    Args:
+        check: called before every batch; what it raises leaves the statistics half done.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+    model.train()
+    shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))  # sets may be sorted by class
+    sample = split.take(shuffled[:BN_IMAGES].to(split.labels.device))
+    with torch.compiler.set_stance("force_eager"):
+        for number, images in enumerate(whole_batches(sample, mean=mean, std=std)):
+            check()
+            for norm in norms:
+                norm.momentum = 1 / (number + 1)  # the n-th of n batches: so the average becomes a plain one
+            with precision.autocast():
+                model(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -1,0 +1,137 @@
+"""That steps and evaluations can be captured, checked without a GPU: operations are recorded once, then replayed.
+
+As a CUDA graph does, a replay repeats the recorded operations on the recorded tensors and runs none of our Python.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from resnet_exp import evaluate, step
+from resnet_exp.batches import Feed
+from resnet_exp.config import Config
+from resnet_exp.step import Totals, TrainStep
+from tests.conftest import TINY
+from tests.test_train import run, run_until, same
+
+Settings = Callable[..., Config]
+WAITS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default}
+
+
+class Recording(TorchDispatchMode):
+    """Every operation below autograd, with the tensors it read and wrote; refuses what would wait for a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        assert func not in WAITS, f"{func} waits for the device"
+        out = func(*args, **(kwargs or {}))
+        self.calls.append((func, args, kwargs or {}, out))
+        return out
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        for func, args, kwargs, out in self.calls:
+            for old, new in zip(tree_leaves(out), tree_leaves(func(*args, **kwargs)), strict=True):
+                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
+                    old.copy_(new)
+
+
+def refuse(tensor: torch.Tensor) -> None:
+    raise AssertionError("tolist waits for the device")
+
+
+captures: list[Recording] = []
+
+
+def record(
+    work: Callable[[], None], *, device: torch.device, remember: Callable[[], Callable[[], None]]
+) -> Callable[[], None]:
+    """In place of `capture`."""
+    restore = remember()
+    work()
+    recording = Recording()
+    with recording, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "tolist", refuse)  # on a CPU it reads without an operation
+        work()
+    restore()
+    captures.append(recording)
+    return recording.replay
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it, and from then on steps and evaluations are recorded and replayed."""
+
+    def switch_on() -> None:
+        captures.clear()
+        monkeypatch.setattr(step, "capture", record)
+        monkeypatch.setattr(evaluate, "capture", record)
+
+    return switch_on
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("data.train_limit=10",),  # several epochs in a batch
+        ("amp=bf16", "model=preact56"),
+        ("amp=fp16", "model=bottleneck", "depth=11"),
+        ("optim.weight_decay_on=weights", "optim.momentum=0", "shortcut=C"),
+    ],
+    ids=" ".join,
+)
+def test_replayed_steps_are_steps(
+    settings: Settings, tmp_path: Path, recorded: Callable[[], None], arguments: tuple[str, ...]
+) -> None:
+    """Over the ends of epochs, a warm-up, a milestone, evaluations, and a stop with its resume."""
+    lengths = ("train.steps=20", "train.eval_every=7", "optim.warmup_steps=2", "optim.milestones=[12]")
+    config = settings(*TINY, *lengths, "data.val_size=20", *arguments)
+    run(config, tmp_path / "eager")
+    recorded()
+    run_until(config, tmp_path / "replayed", stop_at=9)
+    run(config, tmp_path / "replayed")
+    assert len(captures) == 2 * 3 + 2, "a step, test and validation images, twice; then the final errors"
+    assert all(recording.calls for recording in captures)
+    assert same(tmp_path / "replayed", tmp_path / "eager")
+
+
+def test_a_number_of_python_in_a_step_is_noticed(
+    settings: Settings, tmp_path: Path, recorded: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings(*TINY)
+    run(config, tmp_path / "eager")
+    recorded()
+    monkeypatch.setattr(Feed, "batch", lambda feed, number: feed.stream.batches(0))
+    run(config, tmp_path / "replayed")
+    assert not same(tmp_path / "replayed", tmp_path / "eager")
+
+
+@pytest.mark.parametrize("look", [Totals.read, lambda totals: int(totals.images)], ids=["tolist", "item"])
+def test_a_wait_in_a_step_is_noticed(
+    settings: Settings,
+    tmp_path: Path,
+    recorded: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    look: Callable[[Totals], object],
+) -> None:
+    update = TrainStep.update
+
+    def update_and_look(step: TrainStep) -> None:
+        update(step)
+        look(step.state.totals)
+
+    recorded()
+    monkeypatch.setattr(TrainStep, "update", update_and_look)
+    with pytest.raises(AssertionError, match="waits for the device"):
+        run(settings(*TINY), tmp_path)
