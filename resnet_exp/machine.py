@@ -1,5 +1,6 @@
 """The device a run uses, the precision it computes in, and the process-wide switches of torch."""
 
+import ctypes
 import os
 import platform
 from contextlib import AbstractContextManager
@@ -10,6 +11,8 @@ from typing import Any
 import torch
 
 from resnet_exp import __version__
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def choose_device(name: str) -> torch.device:
@@ -66,9 +69,22 @@ def set_up(device: torch.device, *, threads: int, deterministic: bool) -> None:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = not deterministic
+    keep_freed_memory()
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
         torch.cuda.set_device(device)
+
+
+def keep_freed_memory() -> None:
+    """Makes glibc keep the blocks that a step frees: the next step wants the same ones.
+
+    By default large blocks go back to the system, which then hands them out again page by page, cleared: a sixth of a
+    step of resnet20 on a CPU.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
+        libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # bytes; the most that glibc takes
 
 
 def describe_device(device: torch.device) -> str:

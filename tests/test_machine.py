@@ -1,4 +1,7 @@
 import os
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -51,6 +54,24 @@ def test_threads_stay_as_they_were_while_there_are_cores_for_them(monkeypatch: p
     assert choose_threads(None, before=3) == 3
     assert choose_threads(None, before=5) == 4
     assert choose_threads(7, before=3) == 7
+
+
+FAULTS = """
+import resource, torch
+from resnet_exp.machine import set_up
+set_up(torch.device("cpu"), threads=1, deterministic=False)
+for round in range(6):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [torch.ones(2**21) for _ in range(8)]  # 8 MiB each, freed together
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_memory_that_a_step_freed_is_not_paid_for_again() -> None:
+    faults = int(subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, check=True).stdout)
+    assert faults < 8 * 2**23 // 4096 // 10
 
 
 def test_every_run_sets_every_switch() -> None:
