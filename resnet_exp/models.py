@@ -194,6 +194,11 @@ class CifarNet(nn.Module):
             self.last.extend([nn.BatchNorm2d(channels), nn.ReLU()])
         self.head = nn.Linear(channels, num_classes)
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The repeated units, in order."""
+        return [*self.stage1, *self.stage2, *self.stage3]
+
     def forward(self, images: Tensor) -> Tensor:
         x = self.stem(images)  # (N, 3, S, S) -> (N, width, S, S)
         x = self.stage1(x)  # (N, C, S, S)
@@ -201,13 +206,6 @@ class CifarNet(nn.Module):
         x = self.stage3(x)  # (N, 4C, S/4, S/4)
         x = self.last(x).mean((2, 3))  # (N, 4C); mean, not adaptive pooling: its backward is deterministic on a GPU
         return self.head(x)  # (N, num_classes)
-
-
-def compile_blocks(model: CifarNet) -> None:
-    """Compiles each block in place; equal blocks share the compiled code, so the cost does not grow with depth."""
-    for stage in (model.stage1, model.stage2, model.stage3):
-        for block in stage:
-            block.compile()
 
 
 def initialise(model: nn.Module, *, seed: int) -> None:

@@ -49,14 +49,14 @@ def known_before(
             "image_size": config.data.image_size,
             "classes": len(dataset.classes),
         },
-        "choices": choices(config, precision=precision),
+        "choices": choices(config, precision=precision, compiled=origin.environment["compile"]),
         "environment": origin.environment,
         "environment_changes": origin.changes,
         "versions": versions(),
     }
 
 
-def choices(config: Config, *, precision: Precision) -> dict[str, Any]:
+def choices(config: Config, *, precision: Precision, compiled: bool) -> dict[str, Any]:
     """What makes two runs comparable: the recipe, and what the papers do not say."""
     return {
         "batch_size": config.train.batch_size,
@@ -80,7 +80,7 @@ def choices(config: Config, *, precision: Precision) -> dict[str, Any]:
         "test": "last weights, single view",
         "precision": precision.name,
         "deterministic": config.deterministic,
-        "compile": config.compile is True,
+        "compile": compiled,
         "memory_format": "channels_last",
     }
 

@@ -12,11 +12,12 @@ import torch
 
 from resnet_exp.batches import BatchStream, padding_of
 from resnet_exp.checkpoint import load_checkpoint
+from resnet_exp.compiling import choose_compile, compile_blocks
 from resnet_exp.config import Config, flatten
 from resnet_exp.data import Dataset, load_dataset
 from resnet_exp.evaluate import Evaluation, recompute_batch_norm
 from resnet_exp.machine import Precision, choose_device, choose_precision, choose_threads, environment, set_up
-from resnet_exp.models import CifarNet, LayerCost, compile_blocks, describe, initialise
+from resnet_exp.models import CifarNet, LayerCost, describe, initialise
 from resnet_exp.optim import build_optimizer, lr_at
 from resnet_exp.origin import Origin, check_settings
 from resnet_exp.records import RunFolder
@@ -34,6 +35,7 @@ class Parts:
 
     device: torch.device
     precision: Precision
+    compiled: bool
     dataset: Dataset
     model: CifarNet
 
@@ -62,9 +64,10 @@ def prepare(config: Config, *, threads_before: int | None = None) -> Parts:
     model = build(config, num_classes=len(dataset.classes))
     initialise(model, seed=config.seed)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.compile is True:
-        compile_blocks(model)
-    return Parts(device, choose_precision(config.amp, device), dataset, model)
+    compiled = config.task == "train" and choose_compile(config.compile, device)
+    if compiled:
+        compile_blocks(model.blocks)
+    return Parts(device, choose_precision(config.amp, device), compiled, dataset, model)
 
 
 def build(config: Config, *, num_classes: int) -> CifarNet:
@@ -99,7 +102,7 @@ def take_up(config: Config, folder: RunFolder) -> tuple[Parts, Origin, dict[str,
     origin = Origin(
         settings=config.to_dict(),
         images=parts.dataset.fingerprint,
-        environment=environment(parts.device, precision=parts.precision, compiled=config.compile is True),
+        environment=environment(parts.device, precision=parts.precision, compiled=parts.compiled),
     )
     if checkpoint and earlier:
         origin = origin.after(earlier, path=folder.path, step=checkpoint["state"]["step"])

@@ -367,14 +367,5 @@ def test_a_long_cpu_run_says_so_once(
     assert len(hints) == 1
 
 
-@pytest.mark.slow  # the compiler takes most of a minute
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch looks at it itself
-def test_compiled_blocks_compute_the_same(settings: Settings, tmp_path: Path) -> None:
-    run(settings(*TINY, "depth=8", "train.steps=2", "train.eval_every=1"), tmp_path / "eager")
-    run(settings(*TINY, "depth=8", "train.steps=2", "train.eval_every=1", "compile=true"), tmp_path / "compiled")
-    for eager, compiled in zip(rows(tmp_path / "eager"), rows(tmp_path / "compiled"), strict=True):
-        assert compiled["train_loss"] == pytest.approx(eager["train_loss"], rel=1e-3)
-
-
 def test_columns_name_the_validation_split_only_if_there_is_one(shapes: Dataset) -> None:
     assert train.columns(shapes) == ["step", "epoch", "lr", "train_loss", "train_error", "test_loss", "test_error"]

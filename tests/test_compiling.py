@@ -1,0 +1,106 @@
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounter
+
+from resnet_exp import compiling
+from resnet_exp.compiling import choose_compile, compile_blocks
+from resnet_exp.config import Config
+from resnet_exp.models import CifarNet
+from tests.conftest import TINY
+from tests.test_train import rows, run
+
+# torch looks at it itself while it compiles
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "problem", "expected"),
+    [
+        ("auto", CPU, None, False),
+        ("auto", GPU, None, True),
+        ("auto", GPU, "no gcc", False),
+        (True, CPU, None, True),
+        (True, GPU, "no gcc", False),
+        (False, GPU, None, False),
+    ],
+)
+def test_compiling_is_for_gpus_and_for_those_who_have_a_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    asked: bool | str,
+    device: torch.device,
+    problem: str | None,
+    expected: bool,
+) -> None:
+    monkeypatch.setattr(compiling, "compiler_problem", lambda device: problem)
+    with caplog.at_level(logging.WARNING):
+        assert choose_compile(asked, device) is expected
+    assert len(caplog.records) == (problem is not None)
+    assert not problem or problem in caplog.text
+
+
+def programs(depth: int, **net: object) -> int:
+    """How many programs the blocks of a net need in training."""
+    torch._dynamo.reset()
+    counter = CompileCounter()  # compiles to what it was given
+    model = CifarNet(depth=depth, width=4, **net)
+    with torch.compiler.set_stance("default", force_backend=counter):
+        compile_blocks(model.blocks)
+        for _ in range(2):
+            model(torch.randn(4, 3, 8, 8)).sum().backward()
+    return counter.frame_count
+
+
+@pytest.mark.parametrize(
+    "net",
+    [{}, {"block": "v2"}, {"shortcut": "none"}, {"shortcut": "C"}, {"bottleneck": True, "shortcut": "B"}],
+    ids=str,
+)
+def test_a_deeper_net_needs_no_more_programs(net: dict[str, object]) -> None:
+    period = 9 if net.get("bottleneck") else 6
+    shallow, deep = (programs(period * blocks + 2, **net) for blocks in (3, 12))
+    assert shallow == deep
+    assert 5 <= deep <= 9
+
+
+def test_blocks_are_compiled_for_training_alone(settings: Callable[..., Config], tmp_path: Path) -> None:
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    with torch.compiler.set_stance("default", force_backend=counter), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "compiler_problem", lambda device: None)
+        summary = run(settings(*TINY, "depth=8", "compile=true"), tmp_path / "compiled")
+    run(settings(*TINY, "depth=8"), tmp_path / "eager")
+    assert counter.frame_count == 3, "a block for each stage, and neither evaluation nor recomputed BN"
+    assert summary["choices"]["compile"] is summary["environment"]["compile"] is True
+    assert rows(tmp_path / "compiled") == rows(tmp_path / "eager")
+
+
+@pytest.mark.slow  # the compiler takes most of a minute
+def test_compiled_blocks_compute_the_same(settings: Callable[..., Config], tmp_path: Path) -> None:
+    run(settings(*TINY, "depth=8", "train.steps=2", "train.eval_every=1"), tmp_path / "eager")
+    run(settings(*TINY, "depth=8", "train.steps=2", "train.eval_every=1", "compile=true"), tmp_path / "compiled")
+    for eager, compiled in zip(rows(tmp_path / "eager"), rows(tmp_path / "compiled"), strict=True):
+        assert compiled["train_loss"] == pytest.approx(eager["train_loss"], rel=1e-3)
+
+
+def test_without_a_compiler_a_run_says_so_once_and_goes_on(tmp_path: Path) -> None:
+    """The real command, with a C++ compiler that does not exist."""
+    environment = os.environ | {"CXX": "/nonexistent", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-m", "resnet_exp", *TINY, "depth=8", "compile=true"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout + done.stderr).count("no working compiler") == 1
+    summary = json.loads((tmp_path / "outputs/default/resnet8/seed0/summary.json").read_text())
+    assert summary["status"] == "completed"
+    assert summary["environment"]["compile"] is False
