@@ -15,50 +15,31 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from contenders import LR, our_step, wait
 
-from resnet_exp.batches import BatchStream
 from resnet_exp.checkpoint import NAME, is_finite, save_checkpoint
-from resnet_exp.data import Dataset, Split
-from resnet_exp.machine import choose_device, choose_precision, describe_device
-from resnet_exp.models import CifarNet, initialise
-from resnet_exp.optim import build_optimizer
-from resnet_exp.step import State, Totals, TrainStep
+from resnet_exp.machine import choose_device, choose_threads, describe_device, set_up
 
-BATCH, SAVE_EVERY = 128, 2000  # the defaults
-NUM_IMAGES = 5000
-
-
-def noise(device: torch.device) -> Dataset:
-    images = torch.randint(256, (NUM_IMAGES, 32, 32, 3), dtype=torch.uint8)
-    split = Split(images, torch.randint(10, (NUM_IMAGES,)))
-    half = torch.full((3,), 0.5)
-    return Dataset(split, None, split, list("0123456789"), half, half, fingerprint="").to(device)
+SAVE_EVERY = 2000  # the default
 
 
 def seconds(work: Callable[[], None], device: torch.device) -> float:
     begun = time.perf_counter()
     work()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    wait(device)
     return time.perf_counter() - begun
 
 
 def measure(depth: int, *, device: torch.device, folder: Path, rounds: int) -> tuple[float, float]:
     """Median seconds of a step and of a checkpoint; the first of each is not counted."""
-    precision = choose_precision("auto", device)
-    model = CifarNet(depth=depth)
-    initialise(model, seed=0)
-    model = model.to(device=device, memory_format=torch.channels_last).train()
-    optimizer = build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4, weight_decay_on="all")
-    state = State(model, optimizer, precision.scaler(), Totals(device))
-    stream = BatchStream(num_images=NUM_IMAGES, batch_size=BATCH, padding=4, augment=True, seed=0)
-    update = TrainStep(state, stream=stream, dataset=noise(device), precision=precision)
+    update = our_step(f"resnet{depth}", device, how="auto")
+    state = update.state
 
     def step() -> None:
-        update(lr=0.1)
+        update(lr=LR)
 
     def save() -> None:
-        is_finite(model)
+        is_finite(state.model)
         save_checkpoint(folder, {"state": state.state_dict()})
 
     times = [(seconds(step, device), seconds(step, device), seconds(save, device)) for _ in range(rounds + 1)][1:]
@@ -72,6 +53,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="checkpoints, and as many pairs of steps")
     arguments = parser.parse_args()
     device = choose_device(arguments.device)
+    set_up(device, threads=choose_threads(None), deterministic=False)
     print(f"{describe_device(device)}, torch {torch.__version__}, {arguments.rounds} rounds")
     Path("outputs").mkdir(exist_ok=True)
     for depth in arguments.depths:

@@ -16,19 +16,24 @@ def test_the_benchmark_compares_and_records(tmp_path: Path) -> None:
     (tmp_path / "peer" / "resnet.py").write_text(
         "from resnet_exp.models import CifarNet\nresnet8 = lambda: CifarNet(depth=8)\n"
     )
-    arguments = ["--nets", "resnet8", "plain8", "--steps", "1", "--rounds", "2", "--peer", "peer", "--json", "b.json"]
+    arguments = ["--nets", "resnet8", "plain8", "--steps", "1", "--rounds", "2", "--peer", "peer", "--together", "2"]
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "bench.py", *arguments], cwd=tmp_path, capture_output=True, text=True
-    )
+        [sys.executable, ROOT / "scripts" / "bench.py", *arguments, "--ours", "auto", "eager", "--json", "b.json"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "b.json").read_text())
-    rates = {net: found["images_per_second"] for net, found in record["nets"].items()}
-    assert {net: list(of) for net, of in rates.items()} == {
-        "resnet8": ["ours", "conventional", "peer"],
-        "plain8": ["ours", "conventional"],
+    assert {net: list(found["contenders"]) for net, found in record["nets"].items()} == {
+        "resnet8": ["auto", "eager", "conventional", "peer"],
+        "plain8": ["auto", "eager", "conventional"],
     }
-    assert all(len(of) == 2 and min(of) > 0 for found in rates.values() for of in found.values())
-    assert done.stdout.count("times as fast") == 3
+    for found in record["nets"].values():
+        assert len(found["costliest"]) == 5
+        assert len(found["together"]["2 processes"]) == 2
+        for of_one in found["contenders"].values():
+            assert len(of_one["images_per_second"]) == 2
+            assert min(*of_one["images_per_second"], of_one["peak_memory_bytes"], *of_one["start_up"].values()) > 0
+    assert done.stdout.count("times as fast") == 5
 
 
 @pytest.mark.slow
