@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from resnet_exp.signals import catch_signals
+from resnet_exp.workers import end_workers
 
 
 def run(module: str) -> None:
@@ -30,6 +31,7 @@ def leave(code: int) -> None:
     """Ends the process without taking every module apart, for which Python needs a second once torch is imported."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_DFL)  # a second one does not wait for what follows
+    end_workers()  # idle by now; without their sweep they would wait for minutes
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # a pipe that nobody reads, a full disk

@@ -11,18 +11,22 @@ from typing import Any
 import torch
 
 from resnet_exp import __version__
+from resnet_exp.workers import count_cores
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` takes the first GPU, else the CPU. A GPU asked for by name is never replaced.
+def choose_device(name: str, *, turn: int = 0) -> torch.device:
+    """`auto` takes a GPU, else the CPU. A GPU asked for by name is never replaced.
+
+    Args:
+        turn: number of the worker that asks; with `auto` they take the GPUs in turn.
 
     Raises:
         ValueError: there is no such GPU.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = f"cuda:{turn % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -60,7 +64,7 @@ def choose_precision(amp: str, device: torch.device) -> Precision:
 
 def choose_threads(asked: int | None, *, before: int | None = None) -> int:
     """What was asked for, else as `before` (sums depend on it) if there are cores enough, else one a core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = count_cores()
     return asked or (before if before and before <= cores else cores)
 
 
@@ -69,6 +73,7 @@ def set_up(device: torch.device, *, threads: int, deterministic: bool) -> None:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.allow_tf32 = False  # precision `off` means float32; torch's default convolves in 19 bits
     keep_freed_memory()
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts

@@ -13,10 +13,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from resnet_exp import workers
 from resnet_exp.config import Config, register, to_config
 from resnet_exp.errors import JobFailedError, explain, fail
 from resnet_exp.origin import check_settings
 from resnet_exp.records import RunFolder
+from resnet_exp.signals import Stopped
 
 log = logging.getLogger(__name__)
 register()  # here: the processes of a parallel launcher import this module and call `job`
@@ -77,17 +79,29 @@ def is_wanted(config: Config, folder: RunFolder) -> bool:
 def job(composed: DictConfig) -> None:
     """One job under Hydra: says at once what went wrong, in the words of `explain`."""
     path = Path(HydraConfig.get().runtime.output_dir)
+    where = "/".join(path.parts[-2:])
     try:
-        run(to_config(composed), path)
+        if workers.is_worker():
+            name_lines(where)
+            workers.do(lambda: run(to_config(composed), path))
+        else:
+            run(to_config(composed), path)
     except BrokenPipeError:  # `| head` has seen enough
         sys.exit(1)
     except Exception as error:
         logging.getLogger("resnet_exp.traceback").exception("failed")
         in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-        fail(explain(error), where="/".join(path.parts[-2:]) if in_sweep else "")
+        fail(explain(error), where=where if in_sweep else "")
         if in_sweep:
             raise JobFailedError(explain(error)) from error
         sys.exit(1)
+
+
+def name_lines(run: str) -> None:
+    """Begins every line on the screen with the run it is about, since several runs write there."""
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setFormatter(logging.Formatter(f"{run}: %(message)s"))
 
 
 def log_thread(failed: threading.ExceptHookArgs) -> None:
@@ -99,7 +113,11 @@ def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
 
 
 def main() -> None:
-    """The command, under `resnet_exp.__main__`. Exit codes: 0 done, 1 failed."""
+    """The command, under `resnet_exp.__main__`. Exit codes: 0 done, 1 failed.
+
+    Raises:
+        Stopped: SIGINT or SIGTERM came, and all workers have saved their runs.
+    """
     show_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us its errors instead of printing them
     argparse.ArgumentParser.error = refuse  # type: ignore[method-assign, assignment]  # not Hydra's page of usage
@@ -109,11 +127,14 @@ def main() -> None:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
     except BrokenPipeError:  # `| head` has seen enough
         sys.exit(1)
-    except JobFailedError:
-        fail("not every job of this sweep succeeded; the same command runs only what is missing")
-        sys.exit(1)
     except Exception as error:
-        if show_traceback:
+        if show_traceback and not isinstance(error, JobFailedError):
             raise
-        fail(explain(error))
-        sys.exit(1)
+        if (
+            workers.asked is None
+        ):  # else that signal ended a worker that had not begun, and the sweep with it
+            in_sweep = "not every job of this sweep succeeded; the same command runs only what is missing"
+            fail(in_sweep if isinstance(error, JobFailedError) else explain(error))
+            sys.exit(1)
+    if workers.asked is not None:
+        raise Stopped(workers.asked)

@@ -1,5 +1,6 @@
 """The figure of the study, after figure 6 of arXiv 1512.03385. Draws what `analysis` hands over; knows no torch."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ STYLE: Any = {"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "resnet-e
 THIN, BOLD = 1.0, 2.4  # line widths of training and test error
 EARLY = 0.1  # share of a run that may leave the axes at the top
 FORMATS = ("png", "svg", "pdf")
+for library in ("matplotlib", "fontTools"):
+    logging.getLogger(library).setLevel(logging.WARNING)  # they tell of every font and glyph
 
 
 def draw_curves(nets: list[Net], *, caption: str) -> Figure:

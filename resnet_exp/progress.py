@@ -1,16 +1,20 @@
-"""What a user sees while a run goes on: a bar on a terminal, one line per evaluation everywhere."""
+"""What a user sees while a run goes on: a bar on a terminal (not several), one line per evaluation everywhere."""
 
 import logging
+import threading
 import time
 from contextlib import ExitStack
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from resnet_exp.workers import is_worker
+
 UNTIMED_STEPS, TIMED_STEPS = 2, 8  # the first steps are slow; the next ones tell how long the run will take
 LONG_HOURS = 1.0  # a CPU run beyond this is told of the quick study
 
 log = logging.getLogger(__name__)
+tqdm.set_lock(threading.RLock())  # by default one that processes share, which a killed worker leaves to the system
 
 
 class Progress:
@@ -29,7 +33,7 @@ class Progress:
         self.seconds, self.timed_from = 0.0, 0.0
         self.begun: float | None = None
         self.stack = ExitStack()
-        self.bar = tqdm(total=steps, initial=step, desc=name, unit="step", leave=False, disable=None)
+        self.bar = tqdm(total=steps, initial=step, desc=name, unit="step", leave=False, disable=is_worker() or None)
 
     def __enter__(self) -> "Progress":
         if not self.bar.disable:

@@ -8,6 +8,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+from resnet_exp import workers
+
 # What submitit listens to, to put its job back into the queue. Not on Windows.
 REQUEUE: int | None = getattr(signal, "SIGUSR2", None)
 
@@ -23,8 +25,12 @@ class Stopped(KeyboardInterrupt):
 def stop_at_once(signum: int, frame: FrameType | None) -> None:
     """Ends the process without unwinding: every file is whole at every moment, and an exception could come anywhere.
 
-    While torch is imported, C code would take it for an error of its own, or abort.
+    While torch is imported, C code would take it for an error of its own, or abort. Workers are let save their runs:
+    then the process ends when the last of them is done, or at the second signal.
     """
+    if workers.tell_workers(signum):
+        return
+    workers.end_workers()
     with suppress(Exception):  # it may be in use just now
         sys.stdout.flush()
     os.write(2, b"stopped\n")
@@ -46,13 +52,15 @@ class StopRequest:
     """
 
     def __init__(self) -> None:
-        self.signum: int | None = None
-        self.at_stake = False  # before the first step everything is on disk: compiling need not be waited for
+        self.signum = workers.asked
+        self.at_stake = (
+            workers.is_worker()
+        )  # elsewhere nothing is at stake before the first step
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            unclaimed = (stop_at_once, signal.default_int_handler, signal.SIG_DFL)
+            unclaimed = (stop_at_once, workers.note_stop, signal.default_int_handler, signal.SIG_DFL)
             ours = [signum for signum in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(signum) in unclaimed]
             if REQUEUE is not None and callable(signal.getsignal(REQUEUE)):
                 ours.append(signal.Signals(REQUEUE))
@@ -66,6 +74,8 @@ class StopRequest:
     def request(self, signum: int, frame: FrameType | None) -> None:
         polite = self.at_stake and self.signum is None
         self.signum = signum
+        if workers.is_worker():
+            workers.note_stop(signum, frame)
         if signum == REQUEUE and not polite:
             self.leave()
         elif not polite:

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
+from resnet_exp import workers
 from resnet_exp.config import NAMED, to_config
 from resnet_exp.errors import explain, fail
 
@@ -29,22 +31,23 @@ class StudyCallback(Callback):
             swept = [key for key, values in choices.items() if len(values) > 1]
             seed_first(config, swept)
             extra = [key.partition("@")[0] for key in swept if key not in NAMED]
-            name = [f"name=${{run_name:{','.join(extra)}}}"] if extra else []
+            more = [f"name=${{run_name:{','.join(extra)}}}"] if extra else []
             with read_write(config), open_dict(config):
-                config.hydra.overrides.hydra += name
-            check_jobs(choices, name=name, config_name=config_name or "config")
+                more += divide_cores(config, choices)
+                config.hydra.overrides.hydra += more
+            check_jobs(choices, more=more, config_name=config_name or "config")
         except Exception as error:  # Hydra turns exceptions of callbacks into warnings
             fail(explain(error))
             sys.exit(1)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Redraws the study's comparison, in whichever process the job ran."""
-        if config.hydra.mode == RunMode.MULTIRUN and config.task == "train":
+        if config.hydra.mode == RunMode.MULTIRUN and config.task == "train" and workers.asked is None:
             draw(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         study = Path(config.hydra.sweep.dir)
-        if config.task != "train":
+        if config.task != "train" or workers.asked is not None:
             return
         draw(study)  # once more: of jobs side by side, the last to draw may have looked before the last to end
         if (study / "report" / "summary.md").exists():
@@ -78,8 +81,20 @@ def seed_first(config: DictConfig, swept: list[str]) -> None:
             config.hydra.overrides.task = [*seeds, *(task for task in tasks if task not in seeds)]
 
 
-def check_jobs(choices: dict[str, list[str]], *, name: list[str], config_name: str) -> None:
+def divide_cores(config: DictConfig, choices: dict[str, list[str]]) -> list[str]:
+    """Of jobs side by side each gets its share of the cores, unless `threads` says otherwise: what to add to them."""
+    if "n_jobs" not in config.hydra.launcher:  # they come one after another, or where cores are not ours to count
+        return []
+    jobs = math.prod(map(len, choices.values()))
+    config.hydra.launcher.n_jobs, threads = workers.share_cores(at_once=config.hydra.launcher.n_jobs, jobs=jobs)
+    return [] if "threads" in choices else [f"threads={threads}"]
+
+
+def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: str) -> None:
     """Composes and checks every job.
+
+    Args:
+        more: overrides for all of them.
 
     Raises:
         ValueError: a job's settings are impossible, or two jobs would share a run folder.
@@ -87,7 +102,7 @@ def check_jobs(choices: dict[str, list[str]], *, name: list[str], config_name: s
     folders: dict[tuple[str, int], str] = {}
     for values in itertools.product(*choices.values()):
         overrides = [f"{key}={value}" for key, value in zip(choices, values, strict=True)]
-        job = to_config(compose(config_name, overrides=[*name, *overrides]))
+        job = to_config(compose(config_name, overrides=[*more, *overrides]))
         this = " ".join(overrides)
         other = folders.setdefault((f"{job.study}/{job.name}", job.seed), this)
         if other != this:

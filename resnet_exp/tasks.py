@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from resnet_exp import workers
 from resnet_exp.batches import BatchStream, padding_of
 from resnet_exp.checkpoint import load_checkpoint
 from resnet_exp.compiling import choose_compile, compile_blocks
@@ -49,7 +50,7 @@ def prepare(config: Config, *, threads_before: int | None = None) -> Parts:
     Raises:
         ValueError: no such device, or the data are missing or damaged.
     """
-    device = choose_device(config.device)
+    device = choose_device(config.device, turn=workers.number())
     threads = choose_threads(config.threads, before=threads_before)
     set_up(device, threads=threads, deterministic=config.deterministic)
     dataset = load_dataset(

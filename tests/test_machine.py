@@ -20,7 +20,8 @@ def test_auto_takes_a_gpu_if_there_is_one_and_a_name_is_never_replaced(monkeypat
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device("auto") == choose_device("cuda") == torch.device("cuda", 0)
-    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    assert choose_device("cuda:1") == choose_device("cuda:1", turn=2) == torch.device("cuda", 1)
+    assert [choose_device("auto", turn=turn).index for turn in range(4)] == [0, 1, 0, 1]
     assert choose_device("cpu") == CPU
     with pytest.raises(ValueError, match="2 found"):
         choose_device("cuda:2")
@@ -81,6 +82,7 @@ def test_every_run_sets_every_switch() -> None:
         assert torch.get_num_threads() == 1
         assert torch.are_deterministic_algorithms_enabled()
         assert not torch.backends.cudnn.benchmark
+        assert not torch.backends.cudnn.allow_tf32
         set_up(CPU, threads=2, deterministic=False)
         assert torch.get_num_threads() == 2
         assert not torch.are_deterministic_algorithms_enabled()
