@@ -2,17 +2,28 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from resnet_exp import step
+from resnet_exp.batches import BatchStream
 from resnet_exp.checkpoint import load_checkpoint
+from resnet_exp.compiling import compile_blocks
 from resnet_exp.config import Config
+from resnet_exp.data import Dataset
+from resnet_exp.machine import Precision, set_up
+from resnet_exp.models import CifarNet, initialise
+from resnet_exp.optim import build_optimizer
+from resnet_exp.step import State, Totals, TrainStep
 from tests.conftest import TINY, Command
 from tests.test_train import rows, run, run_until
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")]
 Settings = Callable[..., Config]
+GPU = torch.device("cuda", 0)
+WAYS = ("eager", "captured", "compiled")
 
 
 @pytest.mark.parametrize("amp", ["auto", "off", "bf16", "fp16"])
@@ -34,6 +45,139 @@ def test_a_gpu_computes_what_a_cpu_computes(settings: Settings, tmp_path: Path) 
         assert gpu["train_loss"] == pytest.approx(cpu["train_loss"], rel=1e-3)
 
 
+def train_step(
+    shapes: Dataset, patch: pytest.MonkeyPatch, *, way: str, precision: str = "off", depth: int = 20
+) -> TrainStep:
+    """The update of a net, eager (nothing captured), captured, or captured with compiled blocks."""
+    set_up(GPU, threads=1, deterministic=False)
+    if way == "eager":
+        patch.setattr(step, "capture", lambda work, **_: work)
+    model = CifarNet(depth=depth)
+    initialise(model, seed=0)
+    model = model.to(device=GPU, memory_format=torch.channels_last).train()
+    if way == "compiled":
+        compile_blocks(model.blocks)
+    optimizer = build_optimizer(model, lr=0.02, momentum=0.9, weight_decay=1e-4, weight_decay_on="all")
+    chosen = Precision(precision, "cuda")
+    return TrainStep(
+        State(model, optimizer, chosen.scaler(), Totals(GPU)),
+        stream=BatchStream(num_images=len(shapes.train), batch_size=64, padding=1, augment=True, seed=0),
+        dataset=shapes.to(GPU),
+        precision=chosen,
+    )
+
+
+@pytest.mark.parametrize("depth", [20, 56])
+def test_the_first_fifty_losses_are_the_same_however_they_are_computed(shapes: Dataset, depth: int) -> None:
+    """Eager, captured and compiled, in float32: to a thousandth."""
+    losses: dict[str, list[float]] = {}
+    for way in WAYS:
+        with pytest.MonkeyPatch.context() as patch:
+            update = train_step(shapes, patch, way=way, depth=depth)
+            losses[way] = []
+            for _ in range(50):
+                update.state.totals.clear()
+                update(lr=0.02)
+                running = update.state.totals.read()
+                assert running is not None
+                losses[way].append(running[0])
+    assert losses["captured"] == pytest.approx(losses["eager"], rel=1e-3)
+    assert losses["compiled"] == pytest.approx(losses["eager"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_short_runs_end_alike_captured_or_not(settings: Settings, tmp_path: Path) -> None:
+    """Over five seeds the means differ by less than three standard errors."""
+    long = ("train.steps=300", "train.eval_every=300", "data.train_limit=2000", "width=8", "optim.lr=0.05")
+    errors: dict[str, list[float]] = {way: [] for way in WAYS}
+    for way in WAYS:
+        for seed in range(5):
+            with pytest.MonkeyPatch.context() as patch:
+                if way == "eager":
+                    patch.setattr(step, "capture", lambda work, **_: work)
+                compiled = "true" if way == "compiled" else "false"
+                config = settings(*TINY, *long, "device=cuda", f"seed={seed}", f"compile={compiled}")
+                errors[way].append(run(config, tmp_path / way / str(seed))["train_error"])
+    mean = {way: torch.tensor(values).mean() for way, values in errors.items()}
+    spread = {way: torch.tensor(values).var() / len(values) for way, values in errors.items()}
+    for way in WAYS[1:]:
+        assert abs(mean[way] - mean["eager"]) < 3 * (spread[way] + spread["eager"]).sqrt() + 0.5, errors
+
+
+@pytest.mark.parametrize("precision", ["off", "bf16", "fp16"])
+def test_capturing_leaves_no_trace(shapes: Dataset, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    """Weights, BN statistics, momentum, sums, scaler and step are as if no warm-up had been."""
+    before: dict[str, Any] = {}
+
+    def noting(work: Callable[[], None], *, device: torch.device, remember: Callable[[], Any]) -> Callable[[], None]:
+        before.update(copied(update_state()))
+        return original(work, device=device, remember=remember)
+
+    def copied(state: dict[str, Any]) -> dict[str, Any]:
+        return {name: tensor.clone() for name, tensor in state.items()}
+
+    def update_state() -> dict[str, Any]:
+        (state,) = states
+        tensors = {f"model {k}": v for k, v in state.model.state_dict().items()}
+        tensors |= {f"totals {k}": v for k, v in state.totals.state_dict().items()}
+        for index, buffers in enumerate(state.optimizer.state.values()):
+            tensors |= {f"momentum {index} {k}": v for k, v in buffers.items()}
+        return tensors
+
+    states: list[State] = []
+    original = step.capture
+    monkeypatch.setattr(step, "capture", noting)
+    init = TrainStep.__init__
+
+    def watched(self: TrainStep, state: State, **how: Any) -> None:
+        states.append(state)
+        init(self, state, **how)
+
+    monkeypatch.setattr(TrainStep, "__init__", watched)
+    update = train_step(shapes, monkeypatch, way="captured", precision=precision)
+    after = update_state()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert int(update.number) == 0
+    assert update.state.scaler.state_dict() == Precision(precision, "cuda").scaler().state_dict()
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_steps_do_not_wait_for_the_gpu(shapes: Dataset, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Over the ends of epochs too; torch raises an error where one would."""
+    update = train_step(shapes, monkeypatch, way=way, precision="bf16")
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for number in range(10):
+            update(lr=0.1 if number < 5 else 0.01)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert update.state.totals.read() is not None
+
+
+def test_a_step_allocates_nothing_once_it_is_captured(shapes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    update = train_step(shapes, monkeypatch, way="captured")
+    update(lr=0.1)
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    for _ in range(20):
+        update(lr=0.1)
+    torch.cuda.synchronize()
+    assert torch.cuda.memory_allocated() == before
+
+
+@pytest.mark.slow
+def test_1202_layers_train_within_40_gigabytes(settings: Settings, tmp_path: Path) -> None:
+    """At batch 128 and full size, [P1] 4.2."""
+    torch.cuda.reset_peak_memory_stats()
+    big = ("data=synthetic", "data.train_limit=512", "data.test_limit=100", "train.steps=2", "train.eval_every=2")
+    summary = run(settings(*big, "model=resnet1202", "device=cuda"), tmp_path)
+    assert summary["status"] == "completed"
+    print(f"\n{torch.cuda.max_memory_reserved() / 1e9:.1f} GB")
+    assert torch.cuda.max_memory_reserved() < 40e9
+
+
 def test_too_little_gpu_memory_is_one_message(command: Command) -> None:
     failed = command(*TINY, "device=cuda", "width=20000", "depth=8")
     assert failed.returncode == 1
@@ -48,3 +192,9 @@ def test_a_deterministic_run_resumes_with_the_same_bytes(settings: Settings, tmp
     run(config, tmp_path / "parts")
     whole, parts = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "parts"))
     assert parts == whole
+
+
+def test_several_runs_share_one_gpu(command: Command, tmp_path: Path) -> None:
+    done = command("-m", "hydra/launcher=parallel", "hydra.launcher.n_jobs=2", *TINY, "device=cuda", "depth=8,14")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "outputs").rglob("metrics.csv"))) == 2
