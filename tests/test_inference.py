@@ -1,0 +1,330 @@
+import math
+import sys
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from resnet_exp.inference import (
+    SEEDS_LIMIT,
+    Difference,
+    Estimate,
+    Verdict,
+    estimate,
+    estimate_from,
+    judge,
+    paired,
+    seeds_needed,
+    welch,
+)
+
+# Student 1908, "The probable error of a mean": hours of sleep that two drugs gave the same ten patients
+DRUG_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+DRUG_2 = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+
+# test errors in %, over 5 runs: two nets that differ beyond doubt, then two that may not
+PLAIN_20 = estimate_from(mean=9.78, sd=0.13, n=5)
+PLAIN_56 = estimate_from(mean=12.95, sd=0.22, n=5)
+SD_OF_T_170 = 0.26 / 1.70 * math.sqrt(5 / 2)  # 0.242: of both arms, with which a difference of -0.26 is t = -1.70
+RESNET_56 = estimate_from(mean=7.40, sd=SD_OF_T_170, n=5)
+RESNET_110 = estimate_from(mean=7.14, sd=SD_OF_T_170, n=5)
+
+
+def samples(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+    """`n` errors in % around a mean and with a spread that vary widely from call to call."""
+    return rng.normal(rng.uniform(0, 30), 10 ** rng.uniform(-3, 1), n)
+
+
+def test_an_estimate_is_scipys_t_interval() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        values = samples(rng, int(rng.integers(2, 40)))
+        low, high = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
+        expected = (values.mean(), values.std(ddof=1), low, high)
+        for got in (
+            estimate(values.tolist()),
+            estimate_from(mean=values.mean(), sd=values.std(ddof=1), n=len(values)),
+        ):
+            assert (got.mean, got.sd, got.low, got.high) == pytest.approx(expected, rel=1e-9)
+            assert got.n == len(values)
+
+
+def test_one_value_has_no_spread_to_speak_of() -> None:
+    assert estimate([8.75]) == Estimate(8.75, None, None, None, 1)
+    assert estimate_from(mean=8.75, sd=None, n=1) == estimate([8.75])
+
+
+@pytest.mark.parametrize("value", [0.1, 7.14, 90.0])
+@pytest.mark.parametrize("n", [2, 3, 7, 10])
+def test_equal_values_have_an_interval_of_width_zero(value: float, n: int) -> None:
+    assert estimate([value] * n) == Estimate(value, 0.0, value, value, n)  # exactly: 0.1 * 3 / 3 is not 0.1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"), [([], "no values"), ([7.1, math.nan], "nan among"), ([math.inf], "inf among")]
+)
+def test_an_estimate_refuses_what_has_no_mean(values: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        estimate(values)
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "n", "message"),
+    [
+        (7.1, None, 0, "n=0: a mean"),
+        (math.nan, 0.2, 5, "mean=nan"),
+        (7.1, None, 5, "sd=None with n=5"),
+        (7.1, 0.2, 1, "sd=0.2 with n=1"),
+        (7.1, -0.2, 5, "sd=-0.2"),
+        (7.1, math.inf, 5, "sd=inf"),
+    ],
+)
+def test_published_moments_must_make_sense(mean: float, sd: float | None, n: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        estimate_from(mean=mean, sd=sd, n=n)
+
+
+def test_welch_is_scipys() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        first, second = (samples(rng, int(rng.integers(2, 20))) for _ in range(2))
+        test = stats.ttest_ind(second, first, equal_var=False)
+        interval = test.confidence_interval()
+        got = welch(estimate(first.tolist()), estimate(second.tolist()))
+        assert (got.value, got.low, got.high, got.t, got.df) == pytest.approx(
+            (second.mean() - first.mean(), interval.low, interval.high, test.statistic, test.df), rel=1e-8
+        )
+        assert (judge(got) is not Verdict.INCONCLUSIVE) == (test.pvalue < 0.05)
+        assert not got.paired
+
+
+def test_paired_is_scipys_over_the_shared_seeds() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        n = int(rng.integers(2, 20))
+        first, second = samples(rng, n), samples(rng, n)
+        test = stats.ttest_rel(second, first)
+        interval = test.confidence_interval()
+        seeds = rng.permutation(100)[: n + 2].tolist()
+        got = paired(
+            dict(zip(seeds, [*first.tolist(), 50.0], strict=False)),  # one seed that only the first net has
+            dict(reversed([*zip(seeds, second.tolist(), strict=False), (seeds[-1], 0.0)])),  # one only the second has
+        )
+        assert got is not None
+        assert (got.value, got.low, got.high, got.t, got.df) == pytest.approx(
+            ((second - first).mean(), interval.low, interval.high, test.statistic, n - 1), rel=1e-8
+        )
+        assert got.paired
+
+
+def test_welch_on_students_sleep_data() -> None:
+    # means 0.75 and 2.33; variances 28.805 / 9 = 3.200556 and 36.081 / 9 = 4.009000
+    # se^2 = 0.3200556 + 0.4009000 = 0.7209556, se = 0.849091, t = 1.58 / 0.849091 = 1.8608
+    # df = 0.7209556^2 / (0.3200556^2 / 9 + 0.4009000^2 / 9) = 0.519777 / 0.0292397 = 17.776
+    # t(0.975, 17.776) = 2.10282: 1.58 ± 2.10282 * 0.849091 = 1.58 ± 1.78548
+    got = welch(estimate(DRUG_1), estimate(DRUG_2))
+    assert got.value == pytest.approx(1.58)
+    assert got.t == pytest.approx(1.8608, abs=5e-5)
+    assert got.df == pytest.approx(17.776, abs=5e-4)
+    assert (got.low, got.high) == pytest.approx((-0.2055, 3.3655), abs=5e-5)
+    assert judge(got) is Verdict.INCONCLUSIVE
+
+
+def test_pairing_decides_students_sleep_data() -> None:
+    # differences 1.2 2.4 1.3 1.3 0.0 1.0 1.8 0.8 4.6 1.4: sum 15.8, squares 38.58, 38.58 - 15.8^2 / 10 = 13.616
+    # sd = sqrt(13.616 / 9) = 1.2300, t = 1.58 / (1.2300 / sqrt(10)) = 4.062, and 1.58 ± 2.262157 * 0.388959
+    differences = estimate([second - first for first, second in zip(DRUG_1, DRUG_2, strict=True)])
+    assert differences.sd == pytest.approx(1.2300, abs=5e-5)
+    got = paired(dict(enumerate(DRUG_1)), dict(enumerate(DRUG_2)))
+    assert got is not None
+    assert (got.value, got.t, got.df) == pytest.approx((1.58, 4.0621, 9), abs=5e-5)
+    assert (got.low, got.high) == pytest.approx((0.7001, 2.4599), abs=5e-5)
+    assert judge(got) is Verdict.DEGRADES
+
+
+def test_a_deeper_plain_net_degrades() -> None:
+    # t = 3.17 / sqrt((0.13^2 + 0.22^2) / 5) = 3.17 / 0.114280 = 27.74
+    got = welch(PLAIN_20, PLAIN_56)
+    assert (got.value, got.t, got.df) == pytest.approx((3.17, 27.739, 6.490), abs=5e-4)
+    assert (got.low, got.high) == pytest.approx((2.895, 3.445), abs=5e-4)
+    assert got.seeds_needed == 2
+    assert judge(got) is Verdict.DEGRADES
+
+
+def test_five_seeds_cannot_tell_resnet_56_from_110() -> None:
+    got = welch(RESNET_56, RESNET_110)
+    assert (got.value, got.t, got.df) == pytest.approx((-0.26, -1.70, 8))
+    assert (got.low, got.high) == pytest.approx((-0.613, 0.093), abs=5e-4)  # 0.26 / 1.70 * t(0.975, 8) = 0.353
+    assert got.seeds_needed == 15
+    assert judge(got) is Verdict.INCONCLUSIVE
+
+
+def test_a_deeper_residual_net_improves() -> None:
+    got = welch(estimate([8.7, 8.8, 8.6, 8.75, 8.7]), estimate([7.2, 7.1, 7.3, 7.25, 7.1]))
+    assert got.high is not None
+    assert got.value < got.high < 0
+    assert judge(got) is Verdict.IMPROVES
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [([9.8], [13.0, 12.9]), ([9.8, 9.7], [13.0]), ([9.8], [13.0]), ([13.0], [1.0])]
+)
+def test_one_seed_is_inconclusive_and_keeps_what_was_seen(first: list[float], second: list[float]) -> None:
+    got = welch(estimate(first), estimate(second))
+    assert got.value == pytest.approx(np.mean(second) - np.mean(first))
+    assert (got.low, got.high, got.t, got.df, got.seeds_needed) == (None, None, None, None, None)
+    assert judge(got) is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (1e-9, 2.0, Verdict.DEGRADES),
+        (0.0, 2.0, Verdict.INCONCLUSIVE),  # touches 0
+        (-1.0, 2.0, Verdict.INCONCLUSIVE),
+        (-2.0, 0.0, Verdict.INCONCLUSIVE),
+        (0.0, 0.0, Verdict.INCONCLUSIVE),
+        (-2.0, -1e-9, Verdict.IMPROVES),
+        (None, None, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_a_verdict_needs_the_whole_interval(low: float | None, high: float | None, verdict: Verdict) -> None:
+    difference = Difference(1.0, low, high, t=None, df=None, paired=False, seeds_needed=None)
+    assert judge(difference) is verdict
+
+
+def test_the_order_of_the_nets_is_only_a_sign() -> None:
+    rng = np.random.default_rng(3)
+    opposite = {Verdict.DEGRADES: Verdict.IMPROVES, Verdict.IMPROVES: Verdict.DEGRADES}
+    seen = set()
+    for _ in range(200):
+        first, second = (estimate(rng.normal(mean, 1.0, 5).tolist()) for mean in (8.0, rng.uniform(5, 11)))
+        one, other = welch(first, second), welch(second, first)
+        assert one.low is not None
+        assert one.high is not None
+        assert (other.value, other.low, other.high) == pytest.approx((-one.value, -one.high, -one.low), rel=1e-12)
+        assert other.seeds_needed == one.seeds_needed
+        assert judge(other) is opposite.get(judge(one), Verdict.INCONCLUSIVE)
+        seen.add(judge(one))
+    assert seen == set(Verdict)
+
+
+@pytest.mark.parametrize(("first", "second"), [({0: 9.0}, {0: 9.5}), ({0: 9.0, 1: 9.1}, {1: 9.2, 2: 9.3}), ({}, {})])
+def test_fewer_than_two_shared_seeds_are_no_pairs(first: dict[int, float], second: dict[int, float]) -> None:
+    assert paired(first, second) is None
+
+
+def test_only_a_shared_seed_must_be_finite() -> None:
+    first, second = {0: 9.0, 1: 9.1, 2: math.nan}, {0: 9.2, 1: 9.5}
+    assert paired(first, second) is not None
+    with pytest.raises(ValueError, match="nan"):
+        paired(first, {**second, 2: 9.0})
+
+
+@pytest.mark.parametrize(
+    ("second", "t", "verdict", "needed"),
+    [
+        (9.0, math.inf, Verdict.DEGRADES, 2),
+        (7.0, -math.inf, Verdict.IMPROVES, 2),
+        (8.0, 0.0, Verdict.INCONCLUSIVE, None),
+    ],
+)
+def test_no_spread_at_all(second: float, t: float, verdict: Verdict, needed: int | None) -> None:
+    value = second - 8.0
+    got = welch(estimate([8.0] * 3), estimate([second] * 2))
+    assert got == Difference(value, value, value, t, None, paired=False, seeds_needed=needed)
+    assert judge(got) is verdict
+    together = paired({0: 8.0, 1: 8.5, 2: 8.25}, {0: second, 1: second + 0.5, 2: second + 0.25})
+    assert together == Difference(value, value, value, t, 2.0, paired=True, seeds_needed=None)
+    assert judge(together) is verdict
+
+
+def test_no_spread_in_one_arm_leaves_the_other_arms_test() -> None:
+    values = [9.1, 9.4, 9.3, 9.7]
+    got = welch(estimate([9.0] * 6), estimate(values))
+    interval = stats.ttest_1samp(values, 9.0).confidence_interval()  # the constant arm adds neither error nor df
+    assert got.df == pytest.approx(3)
+    assert (got.low, got.high) == pytest.approx((interval.low - 9.0, interval.high - 9.0))
+
+
+@pytest.mark.parametrize("spread", [1e-4, 1e-8, 1e-12, 1e-100, 1e-300])
+def test_next_to_no_spread_is_no_trouble(spread: float) -> None:
+    got = welch(estimate_from(mean=8.0, sd=spread, n=5), estimate_from(mean=9.0, sd=spread, n=5))
+    assert got.df == pytest.approx(8)
+    assert got.seeds_needed == 2
+    assert judge(got) is Verdict.DEGRADES
+
+
+def arms(value: float, *, sds: tuple[float, float] = (1.0, 1.0)) -> tuple[Estimate, Estimate]:
+    return estimate_from(mean=10.0, sd=sds[0], n=5), estimate_from(mean=10.0 + value, sd=sds[1], n=5)
+
+
+@pytest.mark.parametrize(
+    ("effect", "power", "n"),
+    [(0.2, 0.80, 394), (0.5, 0.80, 64), (0.8, 0.80, 26), (1.0, 0.80, 17), (0.5, 0.90, 86), (0.5, 0.95, 105)],
+)
+def test_seeds_needed_are_the_tabled_ones(effect: float, power: float, n: int) -> None:
+    # two-sided 5 %, equal sds, the difference in sds: Cohen 1992, "A power primer", has 393, 64 and 26 at 0.80 for a
+    # small, medium and large one (393.4 are 394 whole ones)
+    assert seeds_needed(*arms(effect), power=power) == n
+    assert seeds_needed(*arms(-effect), power=power) == n
+
+
+def rejections(arms: tuple[Estimate, Estimate], n: int, *, rng: np.random.Generator, draws: int = 40_000) -> float:
+    """The share of `draws` experiments of `n` seeds per arm in which Welch's test finds the difference."""
+    first, second = (rng.normal(arm.mean, arm.sd, (draws, n)) for arm in arms)
+    test = stats.ttest_ind(second, first, axis=1, equal_var=False)
+    right_sign = test.statistic * (arms[1].mean - arms[0].mean) > 0
+    return float(np.mean((test.pvalue < 0.05) & right_sign))
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [(RESNET_56, RESNET_110), arms(1.0, sds=(1.0, 0.1)), arms(0.9), arms(0.8, sds=(0.4, 1.1))],
+    ids=["resnet", "one-wide", "equal", "unequal"],
+)
+def test_with_the_seeds_needed_four_experiments_in_five_find_it(observed: tuple[Estimate, Estimate]) -> None:
+    n = seeds_needed(*observed)
+    assert n is not None
+    rng = np.random.default_rng(4)
+    assert 0.795 < rejections(observed, n, rng=rng) < 0.825  # one standard error of the share is 0.002
+    assert rejections(observed, n - 1, rng=rng) < 0.795
+
+
+def test_the_search_finds_the_smallest() -> None:
+    rng = np.random.default_rng(5)
+    n = np.arange(2, 2_000)
+    for _ in range(20):
+        value, (a, b), power = rng.uniform(0.2, 3), rng.uniform(0.1, 1.5, 2), rng.uniform(0.3, 0.99)
+        df = (n - 1) * (a**2 + b**2) ** 2 / (a**4 + b**4)
+        powers = stats.nct.sf(stats.t.ppf(0.975, df), df, value / np.sqrt((a**2 + b**2) / n))
+        assert seeds_needed(*arms(value, sds=(a, b)), power=power) == n[np.argmax(powers >= power)]
+
+
+def test_seeds_needed_ends_somewhere() -> None:
+    assert SEEDS_LIMIT == 10_000
+    # 2 (1.95996 + 0.84162)^2 / n = effect^2, the normal distribution's formula, gives 0.03962 at n = 10,000
+    needed = seeds_needed(*arms(0.03963))
+    assert needed is not None
+    assert 9_990 < needed <= SEEDS_LIMIT
+    assert seeds_needed(*arms(0.0396)) is None
+    assert seeds_needed(*arms(sys.float_info.epsilon * 100)) is None
+
+
+def test_seeds_needed_of_what_cannot_be_known() -> None:
+    one, five = estimate([9.0]), estimate_from(mean=8.0, sd=0.2, n=5)
+    assert seeds_needed(one, five) is None
+    assert seeds_needed(five, one) is None
+    assert seeds_needed(five, five) is None  # no difference to find
+    assert welch(five, five).seeds_needed is None
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 80.0, math.nan])
+def test_a_power_is_a_probability(power: float) -> None:
+    with pytest.raises(ValueError, match=f"power={power}"):
+        seeds_needed(*arms(1.0), power=power)
+
+
+def test_a_verdict_prints_as_its_word() -> None:
+    assert [f"{verdict}" for verdict in Verdict] == ["degrades", "improves", "inconclusive"]
