@@ -1,7 +1,7 @@
 """Run folders -> runs -> nets: what the figure and the tables are made of. Reads files only; knows no torch."""
 
 import json
-import statistics
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_exp.inference import Estimate, estimate
+
 Floats = NDArray[np.float64]
+TAIL = 0.1  # share of the rows, the last ones, over which the final running error is averaged
+AT_CHANCE = 0.95  # of the error of guessing: a net above it has learnt next to nothing
+COLUMNS = ("step", "train_error", "test_error")  # of `metrics.csv`, those that analysis cannot do without
+FINISHED = ("completed", "diverged")
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,32 @@ class Run:
     def rows(self) -> int:
         return len(self.metrics["step"])
 
-    def error(self, key: str) -> float | None:
-        """A final error in %: from the summary, or, of a run that has none yet, from the last row."""
+    @property
+    def status(self) -> str:
+        return str(self.summary.get("status"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether there are final errors: a diverged run is a result, one that goes on is not."""
+        return self.status in FINISHED
+
+    def final(self, key: str) -> float | None:
+        """A final error in %; None of a run that goes on, and where it was not measured (diverged, or a lost file).
+
+        `train_error` is the running error over the last tenth of the rows; the others stand in `summary.json`.
+        """
+        if not self.finished:
+            return None
         value = self.summary.get(key)
-        if value is None and key in self.metrics and self.rows:
-            value = float(self.metrics[key][-1])
-        return value
+        if key == "train_error" and self.rows:
+            value = float(self.metrics[key][-math.ceil(TAIL * self.rows) :].mean())
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether it ended with a training error like that of guessing."""
+        error, classes = self.final("train_error"), self.summary["dataset"].get("classes", 10)
+        return error is not None and error >= AT_CHANCE * 100 * (1 - 1 / classes)
 
 
 @dataclass(frozen=True)
@@ -44,23 +70,25 @@ class Net:
 
     def curve(self, key: str) -> tuple[Floats, Floats, Floats]:
         """Steps, mean and standard deviation over the seeds that reached them (0 with one seed), each (rows,)."""
-        values: dict[float, list[float]] = {}
-        for run in self.runs:
-            for step, value in zip(run.metrics["step"], run.metrics[key], strict=True):
-                values.setdefault(step, []).append(value)
-        steps = sorted(values)
-        return (
-            np.array(steps),
-            np.array([np.mean(values[step]) for step in steps]),
-            np.array([np.std(values[step], ddof=1) if len(values[step]) > 1 else 0.0 for step in steps]),
+        columns = [(run.metrics["step"], run.metrics[key]) for run in self.runs if key in run.metrics]
+        if not columns:
+            return np.empty(0), np.empty(0), np.empty(0)
+        values = np.concatenate([value for _, value in columns])
+        steps, where, count = np.unique(
+            np.concatenate([step for step, _ in columns]), return_inverse=True, return_counts=True
         )
+        mean = np.bincount(where, values, len(steps)) / count
+        squares = np.bincount(where, (values - mean[where]) ** 2, len(steps))
+        return steps, mean, np.sqrt(squares / np.maximum(count - 1, 1))
 
-    def final(self, key: str) -> tuple[float, float | None, int] | None:
-        """Mean, standard deviation (None below two seeds) and number of seeds of a final error; None without any."""
-        values = [value for run in self.runs if (value := run.error(key)) is not None]
-        if not values:
-            return None
-        return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values)
+    def by_seed(self, key: str) -> dict[int, float]:
+        """The final error (%) of every seed that has one."""
+        return {run.summary["seed"]: value for run in self.runs if (value := run.final(key)) is not None}
+
+    def final(self, key: str) -> Estimate | None:
+        """The final error in % over all finished runs, diverged ones and those at chance included; None without any."""
+        values = [value for run in self.runs if (value := run.final(key)) is not None]
+        return estimate(values) if values else None
 
 
 def load_runs(folder: Path) -> list[Run]:
@@ -85,7 +113,8 @@ def load_run(path: Path) -> Run:
     """
     try:
         summary = json.loads((path / "summary.json").read_text())
-        summary["name"], summary["family"], summary["depth"], summary["seed"]
+        summary["name"], summary["family"], summary["depth"], summary["seed"], summary["status"], summary["steps"]
+        summary["dataset"]["name"], summary["dataset"]["image_size"], summary["n_train"], summary["choices"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path / 'summary.json'}: not the summary of a run") from error
     return Run(path, summary, read_metrics(path / "metrics.csv"))
@@ -95,16 +124,19 @@ def read_metrics(file: Path) -> dict[str, Floats]:
     """The columns of `metrics.csv`, each (rows,); rows without their line's end, still being written, are left out.
 
     Raises:
-        ValueError: a row is not of numbers, or not as long as the header.
+        ValueError: a row is not of numbers or not as long as the header, or a column is missing.
     """
-    text = file.read_text() if file.exists() else ""
+    text = file.read_text(errors="replace") if file.exists() else ""
     header, _, body = text[: text.rfind("\n") + 1].partition("\n")
-    names = header.split(",") if header else ["step"]
+    names = header.split(",") if header else [*COLUMNS]
     try:
-        rows = np.array(body.replace("\n", ",").split(",")[:-1], dtype=np.float64).reshape(-1, len(names))
+        if not {*COLUMNS} <= {*names}:
+            raise ValueError(f"no column {', no column '.join(sorted({*COLUMNS} - {*names}))}")
+        lines = body.splitlines()
+        rows = np.loadtxt(lines, delimiter=",", comments=None, ndmin=2) if lines else np.empty((0, len(names)))
+        return dict(zip(names, np.ascontiguousarray(rows.T), strict=True))
     except ValueError as error:
-        raise ValueError(f"{file}: not the metrics of a run ({error})") from error
-    return dict(zip(names, rows.T, strict=True))
+        raise ValueError(f"{file}: not the metrics of a run ({str(error).splitlines()[0]})") from error
 
 
 def group_nets(runs: list[Run]) -> list[Net]:
@@ -112,17 +144,11 @@ def group_nets(runs: list[Run]) -> list[Net]:
     by_name: dict[str, list[Run]] = {}
     for run in runs:
         by_name.setdefault(run.summary["name"], []).append(run)
-    nets = [
-        Net(
-            name=name,
-            variant=name.replace(
-                f"{group[0].summary['family']}{group[0].summary['depth']}", group[0].summary["family"]
-            ),
-            depth=group[0].summary["depth"],
-            runs=sorted(group, key=lambda run: run.summary["seed"]),
-        )
-        for name, group in by_name.items()
-    ]
+    nets = []
+    for name, group in by_name.items():
+        family, depth = group[0].summary["family"], group[0].summary["depth"]
+        variant = name.replace(f"{family}{depth}", family)
+        nets.append(Net(name, variant, depth, sorted(group, key=lambda run: run.summary["seed"])))
     return sorted(nets, key=lambda net: (not net.variant.startswith("plain"), net.variant, net.depth))
 
 
@@ -144,11 +170,14 @@ def describe_study(runs: list[Run]) -> str:
     )
     seeds = sorted(len(net.runs) for net in group_nets(runs))
     parts = [" / ".join(data), span(seeds, "seed"), span(distinct(lambda run: run.summary["steps"]), "step")]
-    unfinished = sum(run.summary["status"] in ("running", "interrupted") for run in runs)
-    diverged = sum(run.summary["status"] == "diverged" for run in runs)
-    parts += [
-        f"{count} of {len(runs)} runs {what}"
-        for count, what in ((unfinished, "unfinished"), (diverged, "diverged"))
-        if count
-    ]
-    return " · ".join(parts)
+    return " · ".join([*parts, *flags(runs)])
+
+
+def flags(runs: list[Run]) -> list[str]:
+    """What must be known before the numbers are read: how many runs are unfinished, diverged, at chance."""
+    counts = {
+        "unfinished": sum(not run.finished for run in runs),
+        "diverged": sum(run.status == "diverged" for run in runs),
+        "at chance": sum(run.at_chance for run in runs),
+    }
+    return [f"{count} of {len(runs)} runs {what}" for what, count in counts.items() if count]

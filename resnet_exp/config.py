@@ -214,6 +214,12 @@ def study_dir(*, root: DictConfig) -> str:
     return "outputs/describe" if root.task == "describe" else f"outputs/{root.study}"
 
 
+def conf_dir() -> Path:
+    """Where conf/ lies: inside the package in a wheel, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    return next(folder for folder in (here / "conf", here.parent / "conf") if (folder / "config.yaml").is_file())
+
+
 def register() -> None:
     """Makes the schema and the names of run folders known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from resnet_exp import workers
-from resnet_exp.config import Config, register, to_config
+from resnet_exp.config import Config, conf_dir, register, to_config
 from resnet_exp.errors import JobFailedError, explain, fail
 from resnet_exp.origin import check_settings
 from resnet_exp.records import RunFolder
@@ -22,12 +22,6 @@ from resnet_exp.signals import Stopped
 
 log = logging.getLogger(__name__)
 register()  # here: the processes of a parallel launcher import this module and call `job`
-
-
-def conf_dir() -> Path:
-    """Where conf/ lies: inside the package in a wheel, beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    return next(folder for folder in (here / "conf", here.parent / "conf") if (folder / "config.yaml").is_file())
 
 
 def run(config: Config, path: Path) -> None:
@@ -130,9 +124,7 @@ def main() -> None:
     except Exception as error:
         if show_traceback and not isinstance(error, JobFailedError):
             raise
-        if (
-            workers.asked is None
-        ):  # else that signal ended a worker that had not begun, and the sweep with it
+        if workers.asked is None:  # else that signal ended a worker that had not begun, and the sweep with it
             in_sweep = "not every job of this sweep succeeded; the same command runs only what is missing"
             fail(in_sweep if isinstance(error, JobFailedError) else explain(error))
             sys.exit(1)

@@ -2,16 +2,23 @@
 
 import argparse
 import csv
-import html
 import io
-import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from resnet_exp.analysis import Net, Run, describe_study, group_nets, load_runs
+from resnet_exp.analysis import Net, Run, describe_study, flags, group_nets, load_runs
 from resnet_exp.atomic import replace_text
+from resnet_exp.commands import overrides, repeat, settings_of
+from resnet_exp.comparable import check_comparable, choices_of, problems
+from resnet_exp.config import conf_dir
 from resnet_exp.errors import explain, fail
-from resnet_exp.plots import draw_curves, save
+from resnet_exp.inference import Difference, Estimate
+from resnet_exp.page import Table, render
+from resnet_exp.plots import draw_curves, embeddable, save
+from resnet_exp.published import Published, obstacles, published_for
+from resnet_exp.verdict import Comparison, by_depth, by_family, compare, sentence
 
 ERRORS = {
     "train_error": "training error, running (%)",
@@ -23,105 +30,191 @@ RUN_COLUMNS = (
     *("train_error", "train_error_clean", "test_error", "first_bad_step"),
     *("test_error_recomputed_bn", "params", "macs", "n_train", "images_per_second", "device"),
 )
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
-figure {{ margin: 1rem 0; background: #fff; color: #000; border-radius: 6px; padding: .5rem; }}
-figure svg {{ width: 100%; height: auto; }}
-.wide {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; }}
-th, td {{ padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #8886; }}
-td {{ white-space: nowrap; }}
-th:first-child, td:first-child {{ text-align: left; }}
-caption {{ text-align: left; padding-bottom: .5rem; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{study}</p>
-<figure role="img" aria-label="Training and test error against steps: a panel per kind of net, a line per depth">
-{svg}
-</figure>
-<div class="wide">{table}</div>
-</body>
-</html>
-"""
+FIGURE_TEXT = (
+    "Training error (thin lines) and test error (bold lines) in % against training steps, a panel for each kind of net,"
+    " a colour for each depth. Lines are means over seeds, bands one standard deviation. The numbers are in the tables."
+)
 
 
-def write_report(folder: Path, *, out: Path) -> None:
+def write_report(folder: Path, *, out: Path, mix: bool = False) -> None:
     """Reads the run folders under `folder` and writes figure, tables and page to `out`.
 
+    Args:
+        mix: compare runs although they differ in more than their names say.
+
     Raises:
-        ValueError: there is no run folder.
+        ValueError: there is no run folder, or the runs are not comparable.
         OSError: `out` cannot be written.
     """
     runs = load_runs(folder)
     nets = group_nets(runs)
-    study = describe_study(runs)
+    if not mix:
+        check_comparable(runs, nets)
+    study, verdict, tables = describe_study(runs), sentence(nets), all_tables(nets)
+    mixed = [f"not comparable: {problem}" for problem in problems(runs, nets)]
     out.mkdir(parents=True, exist_ok=True)
     save(draw_curves(nets, caption=study), out / "curves")
     replace_text(out / "summary.csv", run_table(runs))
-    rows = net_rows(nets)
-    replace_text(out / "summary.md", f"{study}\n\n{markdown(rows)}")
-    svg = re.sub(r"^.*?(?=<svg)", "", (out / "curves.svg").read_text(), flags=re.DOTALL)
-    title = f"Degradation study: {folder.resolve().name}"
-    page = PAGE.format(title=html.escape(title), study=html.escape(study), svg=svg, table=html_table(rows))
+    replace_text(out / "summary.md", "\n".join([verdict, "", study, *mixed, *map(markdown, tables)]))
+    page = render(
+        title=f"Degradation study: {folder.resolve().name}",
+        verdict=verdict,
+        study=study,
+        warnings=[*flags(runs), *mixed],
+        figure=embeddable((out / "curves.svg").read_text()),
+        figure_text=FIGURE_TEXT,
+        tables=tables,
+        choices=distinct(runs, choices_of),
+        environment=distinct(runs, environment_of),
+        commands=commands(runs),
+    )
     replace_text(out / "report.html", page)
 
 
+def environment_of(run: Run) -> dict[str, Any]:
+    return {"device": run.summary.get("device"), **run.summary.get("versions", {})}
+
+
+def distinct(runs: list[Run], get: Callable[[Run], dict[str, Any]]) -> list[tuple[str, str]]:
+    """Each key with the values that the runs have."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for key, value in get(run).items():
+            found.setdefault(key, {})[str(value)] = None
+    return [(key, " / ".join(values)) for key, values in found.items()]
+
+
+def commands(runs: list[Run]) -> list[str]:
+    known = [(run, settings) for run in runs if (settings := settings_of(run.path))]
+    return repeat([overrides(settings, family=run.summary["family"], conf=conf_dir()) for run, settings in known])
+
+
 def run_table(runs: list[Run]) -> str:
-    """CSV, one row per run."""
+    """Tidy CSV, one row per run: what is known of it, its final errors, its recorded choices."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*RUN_COLUMNS, "dataset", "fingerprint"])
+    choices = list(dict.fromkeys(key for run in runs for key in run.summary["choices"]))
+    more = ["train_error_last_tenth", "at_chance", "dataset", "fingerprint", "image_size"]
+    writer.writerow([*RUN_COLUMNS, *more, *(f"choice.{key}" for key in choices)])
     for run in runs:
         data = run.summary["dataset"]
-        cells = [run.error(key) if key in ERRORS else run.summary.get(key) for key in RUN_COLUMNS]
-        writer.writerow([*("" if cell is None else cell for cell in cells), data["name"], data["fingerprint"]])
+        cells = [run.summary.get(key) for key in RUN_COLUMNS]
+        cells += [run.final("train_error"), run.at_chance, data["name"], data.get("fingerprint"), data["image_size"]]
+        cells += [run.summary["choices"].get(key) for key in choices]
+        writer.writerow(["" if cell is None else cell for cell in cells])
     return text.getvalue()
 
 
-def net_rows(nets: list[Net]) -> list[list[str]]:
-    """Header and one row per net: mean and standard deviation over its seeds of each final error."""
+def all_tables(nets: list[Net]) -> list[Table]:
+    """The tables of page and `summary.md`; those without rows are left out."""
+    tables = [
+        net_table(nets),
+        comparison_table("Does depth degrade? Deeper minus shallower", by_depth(nets)),
+        comparison_table("What does the shortcut do? Second minus first", by_family(nets)),
+        literature_table(nets),
+    ]
+    return [table for table in tables if table.rows]
 
-    def cell(net: Net, key: str) -> str:
-        final = net.final(key)
-        if final is None:
-            return "-"
-        mean, spread, _ = final
-        return f"{mean:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
 
+def net_table(nets: list[Net]) -> Table:
     def state(net: Net) -> str:
-        counts = [run.summary["status"] for run in net.runs]
-        return ", ".join(f"{counts.count(status)} {status}" for status in dict.fromkeys(counts))
+        counts = [run.status for run in net.runs]
+        parts = [f"{counts.count(status)} {status}" for status in dict.fromkeys(counts)]
+        chance = sum(run.at_chance for run in net.runs)
+        return ", ".join(parts + ([f"{chance} at chance"] if chance else []))
 
-    rows = [["net", "layers", "seeds", *ERRORS.values(), "runs"]]
+    rows = []
     for net in nets:
-        errors = [cell(net, key) for key in ERRORS]
-        rows.append([net.name, str(net.depth), str(len(net.runs)), *errors, state(net)])
-    return rows
+        cells = [estimate_cell(net.final(key)) for key in ERRORS]
+        rows.append([net.name, str(net.depth), str(len(net.runs)), *cells, state(net)])
+    return Table(
+        "Final errors",
+        ["net", "layers", "seeds", *ERRORS.values(), "runs"],
+        rows,
+        "Mean ± standard deviation over seeds [95 % interval of the mean]. Running: on augmented batches, mean of the"
+        " last tenth of the rows. Clean: on the whole training set without augmentation.",
+    )
 
 
-def markdown(rows: list[list[str]]) -> str:
+def estimate_cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "-"
+    if estimate.sd is None:
+        return f"{estimate.mean:.2f}"
+    return f"{estimate.mean:.2f} ± {estimate.sd:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def difference_cell(difference: Difference | None) -> str:
+    if difference is None:
+        return "-"
+    if difference.low is None:
+        return f"{difference.value:+.2f}"
+    return f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
+
+
+def comparison_table(caption: str, comparisons: list[Comparison]) -> Table:
+    rows = []
+    for c in comparisons:
+        others = [
+            difference_cell(other.difference if other else None)
+            for key in ("train_error_clean", "test_error")
+            for other in [compare(c.first, c.second, key=key)]
+        ]
+        needed = "-" if c.difference.seeds_needed is None else str(c.difference.seeds_needed)
+        rows.append(
+            [
+                *(f"{c.first.name} → {c.second.name}", difference_cell(c.difference), difference_cell(c.paired)),
+                *(str(c.verdict), needed, *others),
+            ]
+        )
+    return Table(
+        caption,
+        ["nets", "training error, running", "paired by seed", "verdict", "seeds needed", "clean", "test error"],
+        rows,
+        "Differences in points of %, with 95 % intervals (Welch; paired over the seeds that both have). The verdict is"
+        " on the running training error: degrades if the interval lies above 0, improves if below. Seeds needed: of"
+        " each net, for a probability of 80 % to find a difference of this size; an order of magnitude.",
+    )
+
+
+def literature_table(nets: list[Net]) -> Table:
+    """Test errors beside the published ones, with what stands in the way of comparing them."""
+    rows: list[list[str]] = []
+    against: dict[str, None] = {}
+    for net in nets:
+        measured = net.final("test_error")
+        found = [obstacle for run in net.runs for obstacle in obstacles(run.summary)]
+        for row in published_for(net.name, dataset=data_of(net)):
+            against |= dict.fromkeys(found)
+            cells = published_cells(row, measured=measured)
+            rows.append([net.name, estimate_cell(measured), *cells[:2], "no" if found else "yes", cells[2]])
+    header = ["net", "test error (%)", "published (%)", "difference", "comparable", "source"]
+    note = f"Not comparable: {'; '.join(against)}." if against else ""
+    return Table("Beside the literature", header, rows, note)
+
+
+def published_cells(row: Published, *, measured: Estimate | None) -> tuple[str, str, str]:
+    """The published number, the measured mean's distance from it, and its source."""
+    if row.value is None:
+        return row.note, "-", row.source
+    one_of_several = row.sd is None and (row.seeds or 1) > 1  # the best of five says nothing about their mean
+    spread = f" ± {row.sd:.2f}" if row.sd is not None else ""
+    difference = "-" if measured is None or one_of_several else f"{measured.mean - row.value:+.2f}"
+    return f"{row.value:.2f}{spread}", difference, f"{row.source} ({row.note})" if row.note else row.source
+
+
+def data_of(net: Net) -> str:
+    """The data set whose published numbers are shown; of an unknown one those of CIFAR-10, marked as not comparable."""
+    names = {run.summary["dataset"]["name"] for run in net.runs}
+    return "CIFAR-100" if names == {"CIFAR-100"} else "CIFAR-10"
+
+
+def markdown(table: Table) -> str:
+    rows = [table.header, *table.rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def html_table(rows: list[list[str]]) -> str:
-    head, *body = ([html.escape(cell) for cell in row] for row in rows)
-    lines = ["<table>", "<caption>Final errors, mean ± standard deviation over seeds</caption>"]
-    lines.append("<tr>" + "".join(f'<th scope="col">{cell}</th>' for cell in head) + "</tr>")
-    lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in body]
-    return "\n".join([*lines, "</table>"])
+    return "\n".join(["", f"**{table.caption}**", "", *lines, "", table.note, ""])
 
 
 def main() -> None:
@@ -129,10 +222,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="resnet-exp-report", description="Draw the comparison of a study's runs.")
     parser.add_argument("dir", type=Path, metavar="DIR", help="folder with run folders below it, like outputs/quick")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: DIR/report)")
+    parser.add_argument("--mix", action="store_true", help="compare runs whose recorded choices differ")
     arguments = parser.parse_args()
     out = arguments.out or arguments.dir / "report"
     try:
-        write_report(arguments.dir, out=out)
+        write_report(arguments.dir, out=out, mix=arguments.mix)
     except (ValueError, OSError) as error:
         fail(explain(error))
         sys.exit(1)

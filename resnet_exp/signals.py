@@ -53,9 +53,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signum = workers.asked
-        self.at_stake = (
-            workers.is_worker()
-        )  # elsewhere nothing is at stake before the first step
+        self.at_stake = workers.is_worker()  # elsewhere nothing is at stake before the first step
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":

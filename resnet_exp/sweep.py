@@ -49,8 +49,8 @@ class StudyCallback(Callback):
         study = Path(config.hydra.sweep.dir)
         if config.task != "train" or workers.asked is not None:
             return
-        draw(study)  # once more: of jobs side by side, the last to draw may have looked before the last to end
-        if (study / "report" / "summary.md").exists():
+        # Once more: of jobs side by side, the last to draw may have looked before the last to end.
+        if draw(study):
             print((study / "report" / "summary.md").read_text())
             print(f"comparison: {study / 'report' / 'report.html'}")
 
@@ -109,11 +109,13 @@ def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: s
             raise ValueError(f"two jobs of this sweep are the same run, {job.name} seed {job.seed}:\n{other}\n{this}")
 
 
-def draw(study: Path) -> None:
-    """Draws the comparison; a failure here must not fail the job."""
+def draw(study: Path) -> bool:
+    """Draws the comparison; whether it could be drawn. A failure here must not fail the job."""
     from resnet_exp.report import write_report  # brings matplotlib
 
     try:
         write_report(study, out=study / "report")
     except (ValueError, OSError) as error:
         log.warning("the comparison of %s could not be drawn: %s", study, explain(error))
+        return False
+    return True

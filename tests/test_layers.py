@@ -10,7 +10,24 @@ import resnet_exp
 PACKAGE = Path(resnet_exp.__file__).parent
 MODULES = {file.stem: file for file in PACKAGE.glob("*.py")}
 LEAVES = {"models", "data", "optim", "checkpoint", "records", "batches", "machine"}
-WITHOUT_TORCH = {"config", "errors", "main", "sweep", "analysis", "plots", "report", "records", "signals", "workers"}
+WITHOUT_TORCH = {
+    "config",
+    "errors",
+    "main",
+    "sweep",
+    "analysis",
+    "plots",
+    "report",
+    "page",
+    "verdict",
+    "comparable",
+    "inference",
+    "published",
+    "commands",
+    "records",
+    "signals",
+    "workers",
+}
 WITH_HYDRA = {"main", "sweep", "config", "errors"}
 
 

@@ -1,0 +1,111 @@
+"""Runs that are no one study are refused, and what differs is named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_exp.analysis import group_nets, load_runs
+from resnet_exp.comparable import check_comparable, setting_of
+from resnet_exp.report import write_report
+from tests.conftest import Command
+from tests.test_report import study, write_run
+
+__all__ = ["study"]  # a fixture
+
+
+def check(folder: Path) -> None:
+    runs = load_runs(folder)
+    check_comparable(runs, group_nets(runs))
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("plain56", ""),
+        ("resnet56-B", ""),
+        ("plain20-v2", ""),
+        ("preact_bottleneck164-C", ""),
+        ("resnet20-lr0.05", "-lr0.05"),
+        ("resnet20-B-lr0.05-cifar100", "-lr0.05-cifar100"),
+        ("plain20-v2-Both", "-Both"),
+        ("my-own-name", "my-own-name"),
+    ],
+)
+def test_a_name_says_the_net_and_what_else_a_sweep_varied(name: str, setting: str) -> None:
+    assert setting_of(name) == setting
+
+
+def test_nets_depths_and_seeds_may_differ(study: Path) -> None:
+    write_run(study, "resnet", 110, 0, [50.0, 40.0, 25.0], suffix="-B", shortcut="B")
+    check(study)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"steps": 600}, "steps: 300 (8 runs), 600 (1 run)"),
+        ({"width": 8}, "width: 16 (8 runs), 8 (1 run)"),
+        ({"n_train": 1000}, "training images: 5000 (8 runs), 1000 (1 run)"),
+        (
+            {"dataset": {"name": "test data <1>", "fingerprint": "xyz", "image_size": 16}},
+            "data fingerprint: abc (8 runs), xyz (1 run)",
+        ),
+        ({"choices": {"milestones": [100]}}, "milestones: [200] (8 runs), [100] (1 run)"),
+        ({"choices": {"milestones": [200], "precision": "bf16"}}, "precision: None (8 runs), bf16 (1 run)"),
+        ({"choices": {"milestones": [200], "augmentation": "none"}}, "augmentation: None (8 runs), none (1 run)"),
+    ],
+)
+def test_runs_that_differ_in_a_recorded_choice_are_refused(study: Path, changed: dict[str, Any], named: str) -> None:
+    write_run(study, "plain", 110, 0, [60.0, 50.0, 40.0], **changed)
+    with pytest.raises(ValueError, match="not comparable") as refused:
+        check(study)
+    assert named in str(refused.value)
+    assert "--mix" in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 3
+
+
+def test_what_a_name_says_may_differ(tmp_path: Path) -> None:
+    for lr in (0.1, 0.05):
+        for depth in (20, 56):
+            write_run(tmp_path, "plain", depth, 0, [50.0], suffix=f"-lr{lr}", choices={"milestones": [], "lr": lr})
+    check(tmp_path)
+    write_run(tmp_path, "plain", 110, 0, [50.0], suffix="-lr0.05", choices={"milestones": [], "lr": 0.1})
+    with pytest.raises(ValueError, match=r"lr: 0\.05 \(2 runs\), 0\.1 \(1 run\)"):
+        check(tmp_path)
+
+
+def test_how_fast_a_run_is_may_differ_and_the_papers_warm_up_too(tmp_path: Path) -> None:
+    for depth, warmup, compiled in ((20, 0, True), (56, 0, False), (110, 400, True)):
+        write_run(
+            tmp_path, "plain", depth, 0, [50.0], choices={"milestones": [], "warmup_steps": warmup, "compile": compiled}
+        )
+    check(tmp_path)
+    write_run(tmp_path, "plain", 44, 0, [50.0], choices={"milestones": [], "warmup_steps": 400, "compile": True})
+    with pytest.raises(ValueError, match=r"warmup_steps: as in the paper \(3 runs\), 400 \(1 run\)"):
+        check(tmp_path)
+
+
+def test_one_run_is_not_counted_as_two(study: Path) -> None:
+    write_run(study / "copy", "plain", 56, 1, [70.0, 60.0, 52.0])
+    with pytest.raises(ValueError, match="plain56 seed 1: 2 runs"):
+        check(study)
+
+
+def test_the_command_refuses_and_mixes_when_told_to(study: Path, command: Command) -> None:
+    write_run(study, "plain", 110, 0, [60.0, 50.0, 40.0], width=8)
+    refused = command("study", module="resnet_exp.report")
+    assert refused.returncode == 1
+    assert "width: 16 (8 runs), 8 (1 run)" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 3
+    assert not (study / "report").exists()
+    mixed = command("study", "--mix", module="resnet_exp.report")
+    assert mixed.returncode == 0
+    assert "not comparable: width: 16 (8 runs), 8 (1 run)" in (study / "report" / "report.html").read_text()
+
+
+def test_a_mixed_report_says_so_at_its_top(study: Path, tmp_path: Path) -> None:
+    write_run(study, "plain", 110, 0, [60.0, 50.0, 40.0], steps=600)
+    write_report(study, out=tmp_path / "out", mix=True)
+    summary = (tmp_path / "out" / "summary.md").read_text()
+    assert summary.index("not comparable: steps: 300 (8 runs), 600 (1 run)") < summary.index("| net")

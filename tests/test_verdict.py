@@ -1,0 +1,102 @@
+"""The three verdicts, on the numbers of published reproductions, and the sentence that says them."""
+
+import math
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from resnet_exp.analysis import Net, group_nets, load_runs
+from resnet_exp.inference import Verdict
+from resnet_exp.verdict import by_depth, by_family, compare, sentence
+from tests.test_report import write_run
+
+UNIT = [value / math.sqrt(2.5) for value in (-2, -1, 0, 1, 2)]  # five values of mean 0 and standard deviation 1
+
+
+def runs(folder: Path, family: str, depth: int, *, mean: float, sd: float, seeds: int = 5) -> None:
+    for seed in range(seeds):
+        write_run(folder, family, depth, seed, [mean + sd * UNIT[seed] if seeds == 5 else mean])
+
+
+def nets(folder: Path) -> list[Net]:
+    return group_nets(load_runs(folder))
+
+
+def test_published_plain_nets_degrade_and_residual_nets_stay_open(tmp_path: Path) -> None:
+    """nabla0001/resnet: 9.78 ± 0.13 and 12.95 ± 0.22; 7.40 and 7.14, whose t is 1.7 (standard deviations of 0.242)."""
+    runs(tmp_path, "plain", 20, mean=9.78, sd=0.13)
+    runs(tmp_path, "plain", 56, mean=12.95, sd=0.22)
+    runs(tmp_path, "resnet", 56, mean=7.40, sd=0.2418)
+    runs(tmp_path, "resnet", 110, mean=7.14, sd=0.2418)
+    plain, resnet = by_depth(nets(tmp_path))
+    assert (plain.first.name, plain.second.name, plain.verdict) == ("plain20", "plain56", Verdict.DEGRADES)
+    assert plain.difference.t == pytest.approx(27.7, abs=0.1)
+    assert (resnet.first.name, resnet.second.name, resnet.verdict) == ("resnet56", "resnet110", Verdict.INCONCLUSIVE)
+    assert resnet.difference.t == pytest.approx(-1.7, abs=0.01)
+    text = sentence(nets(tmp_path))
+    assert text.startswith(
+        "Plain nets: depth degrades, the training error of 56 layers is 3.17 points above that of 20 ("
+    )
+    assert "resnet nets: inconclusive, the training error of 110 layers is 0.26 points below that of 56 (" in text
+    assert text.endswith("5 seeds; about 15 of each would tell).")
+
+
+def test_a_deeper_net_that_ends_lower_improves(tmp_path: Path) -> None:
+    runs(tmp_path, "resnet", 20, mean=5.0, sd=0.1)
+    runs(tmp_path, "resnet", 56, mean=1.0, sd=0.1)
+    (comparison,) = by_depth(nets(tmp_path))
+    assert comparison.verdict == Verdict.IMPROVES
+    assert "depth improves, the training error of 56 layers is 4.00 points below that of 20" in sentence(nets(tmp_path))
+
+
+def test_one_seed_is_never_a_verdict_but_its_difference_is_told(tmp_path: Path) -> None:
+    runs(tmp_path, "plain", 20, mean=10.0, sd=0, seeds=1)
+    runs(tmp_path, "plain", 56, mean=70.0, sd=0, seeds=1)
+    (comparison,) = by_depth(nets(tmp_path))
+    assert comparison.verdict == Verdict.INCONCLUSIVE
+    assert comparison.difference.value == 60
+    assert sentence(nets(tmp_path)) == (
+        "Plain nets: inconclusive, the training error of 56 layers is 60.00 points above that of 20"
+        " (1 seed; an interval takes two or more of each)."
+    )
+
+
+def test_every_pair_of_depths_and_of_families_is_compared(tmp_path: Path) -> None:
+    for family in ("plain", "resnet"):
+        for depth in (20, 56, 110):
+            runs(tmp_path, family, depth, mean=10.0 + depth, sd=0.1)
+    write_run(tmp_path, "resnet", 20, 0, [30.0], suffix="-lr0.05")
+    pairs = [(c.first.name, c.second.name) for c in by_depth(nets(tmp_path))]
+    assert pairs == [
+        *(("plain20", "plain56"), ("plain20", "plain110"), ("plain56", "plain110")),
+        *(("resnet20", "resnet56"), ("resnet20", "resnet110"), ("resnet56", "resnet110")),
+    ]
+    pairs = [(c.first.name, c.second.name) for c in by_family(nets(tmp_path))]
+    assert pairs == [(f"plain{depth}", f"resnet{depth}") for depth in (20, 56, 110)]
+
+
+def test_intervals_are_those_of_scipy(tmp_path: Path) -> None:
+    first, second = [10.0, 10.5, 11.2, 9.7], [12.0, 12.9, 12.2]
+    for family, depth, values in (("plain", 20, first), ("plain", 56, second)):
+        for seed, value in enumerate(values):
+            write_run(tmp_path, family, depth, seed, [value])
+    comparison = compare(*nets(tmp_path))
+    assert comparison is not None
+    assert comparison.paired is not None
+    welch = stats.ttest_ind(second, first, equal_var=False).confidence_interval()
+    assert (comparison.difference.low, comparison.difference.high) == pytest.approx((welch.low, welch.high))
+    paired = stats.ttest_rel(second, first[:3]).confidence_interval()
+    assert (comparison.paired.low, comparison.paired.high) == pytest.approx((paired.low, paired.high))
+
+
+def test_unfinished_nets_give_no_verdict_and_diverged_ones_do(tmp_path: Path) -> None:
+    runs(tmp_path, "plain", 20, mean=10.0, sd=0.1)
+    write_run(tmp_path, "plain", 56, 0, [70.0], status="running")
+    assert by_depth(nets(tmp_path)) == []
+    assert sentence(nets(tmp_path)).startswith("No verdict yet")
+    for seed in (1, 2):
+        write_run(tmp_path, "plain", 56, seed, [90.0 + seed], status="diverged", train_error_clean=None)
+    (comparison,) = by_depth(nets(tmp_path))
+    assert comparison.verdict == Verdict.DEGRADES
+    assert comparison.estimates[1].n == 2
