@@ -1,6 +1,7 @@
 """The commands `resnet-exp` (or `python -m resnet_exp`) and `resnet-exp-report`: stoppable from their first moment."""
 
 import atexit
+import io
 import os
 import signal
 import sys
@@ -14,6 +15,9 @@ from resnet_exp.workers import end_workers
 def run(module: str) -> None:
     """Imports a module, calls its `main` and ends the process. Exit codes of a stop: 130 SIGINT, 143 SIGTERM."""
     catch_signals()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ± or → is no reason to fail
     code = 0
     try:
         import_module(module).main()  # here: importing takes long enough to be stopped in

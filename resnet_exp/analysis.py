@@ -40,23 +40,33 @@ class Run:
         """Whether there are final errors: a diverged run is a result, one that goes on is not."""
         return self.status in FINISHED
 
-    def final(self, key: str) -> float | None:
-        """A final error in %; None of a run that goes on, and where it was not measured (diverged, or a lost file).
+    @property
+    def chance(self) -> float:
+        """The error of guessing, in %."""
+        return 100 * (1 - 1 / self.summary["dataset"].get("classes", 10))
 
-        `train_error` is the running error over the last tenth of the rows; the others stand in `summary.json`.
+    def final(self, key: str) -> float | None:
+        """A final error in %; None of a run that goes on, and where it was not measured (a lost file).
+
+        `train_error` is the running error over the last tenth of the rows; the others stand in `summary.json`. A
+        diverged run has the error of guessing, whichever is asked for: its weights are no numbers, and what it had
+        reached before is not what it ended with.
         """
         if not self.finished:
             return None
-        value = self.summary.get(key)
-        if key == "train_error" and self.rows:
-            value = float(self.metrics[key][-math.ceil(TAIL * self.rows) :].mean())
+        if self.status == "diverged":
+            return self.chance
+        if key == "train_error":
+            value = float(self.metrics[key][-math.ceil(TAIL * self.rows) :].mean()) if self.rows else None
+        else:
+            value = self.summary.get(key)
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
     @property
     def at_chance(self) -> bool:
-        """Whether it ended with a training error like that of guessing."""
-        error, classes = self.final("train_error"), self.summary["dataset"].get("classes", 10)
-        return error is not None and error >= AT_CHANCE * 100 * (1 - 1 / classes)
+        """Whether it was completed with a training error like that of guessing."""
+        error = self.final("train_error")
+        return self.status == "completed" and error is not None and error >= AT_CHANCE * self.chance
 
 
 @dataclass(frozen=True)

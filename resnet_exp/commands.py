@@ -1,12 +1,13 @@
 """The commands that repeat a study, from the settings its run folders keep."""
 
-import itertools
+import math
 import shlex
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from resnet_exp.comparable import setting_of
 from resnet_exp.config import flatten
 
 # What follows from the rest, or is the reader's own.
@@ -17,9 +18,10 @@ def settings_of(path: Path) -> dict[str, Any] | None:
     """The settings in a run folder, with dots; None if they are not there or not readable."""
     try:
         values = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
+        settings = flatten({str(key): value for key, value in values.items()}) if isinstance(values, dict) else {}
+        return settings if {"depth", "seed", "name", "data.name"} <= settings.keys() else None
     except Exception:  # a foreign or damaged file: the commands are an extra
         return None
-    return flatten({str(key): value for key, value in values.items()}) if isinstance(values, dict) else None
 
 
 def defaults(*, data: str, model: str, conf: Path) -> dict[str, Any]:
@@ -32,40 +34,49 @@ def defaults(*, data: str, model: str, conf: Path) -> dict[str, Any]:
     return flatten(main | {"data": read("data/cifar10") | read(f"data/{data}")} | read(f"model/{model}"))
 
 
-def overrides(settings: dict[str, Any], *, family: str, conf: Path) -> dict[str, str]:
-    """What to write after `resnet-exp` for these settings: `{"model": "plain", "depth": "56", "optim.lr": "0.04"}`."""
-    model = family if (conf / "model" / f"{family}.yaml").exists() else family.removeprefix("plain_")
-    usual = defaults(data=settings["data.name"], model=model, conf=conf)
-    changed = {
-        key: written(value)
-        for key, value in settings.items()
-        if key not in ELSEWHERE and (key in ("depth", "seed") or value != usual.get(key))
-    }
-    data = {"data": settings["data.name"]} if settings["data.name"] != "cifar10" else {}
-    return {"model": model} | data | changed
-
-
 def written(value: Any) -> str:
     """A value as Hydra reads it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return "null" if value is None else str(value).replace(", ", ",") if isinstance(value, list) else str(value)
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return "[" + ",".join(map(str, value)) + "]"
+    return f"'{value}'" if set(str(value)) & set(" ,()=") else str(value)
 
 
-def word(key: str, value: str) -> str:
-    """One override, quoted for Hydra and for the shell where they need it."""
-    plain = value.startswith("[") or not set(value) & set(" ,()=")
-    return shlex.quote(f"{key}={value}" if plain else f"{key}='{value}'")
+def overridden(settings: dict[str, Any], *, model: str, conf: Path) -> set[str]:
+    """The keys that a command for these settings must name."""
+    usual = defaults(data=settings["data.name"], model=model, conf=conf)
+    changed = {key for key in settings if key not in ELSEWHERE and settings[key] != usual.get(key)}
+    return changed | {"depth"} | ({"seed"} if settings["seed"] else set())
 
 
-def repeat(runs: list[dict[str, str]]) -> list[str]:
-    """One sweep if the runs are every combination of their values, else a command for each run."""
-    keys = list(dict.fromkeys(key for run in runs for key in run))
-    values = {key: list(dict.fromkeys(run.get(key, "") for run in runs)) for key in keys}
-    swept = [key for key in keys if len(values[key]) > 1]
-    combinations = {tuple(run.get(key, "") for key in swept) for run in runs}
-    whole = combinations == set(itertools.product(*(values[key] for key in swept)))
-    if not swept or not whole or any("" in values[key] or "[" in values[key][0] for key in swept):
-        return [" ".join(["resnet-exp", *(word(key, value) for key, value in run.items())]) for run in runs]
-    words = [f"{key}={','.join(values[key])}" if key in swept else word(key, values[key][0]) for key in keys]
-    return [" ".join(["resnet-exp -m", *words])]
+def repeat(runs: list[tuple[str, dict[str, Any]]], *, conf: Path) -> list[str]:
+    """One sweep if the runs are every combination of their values, else a command for each run.
+
+    Args:
+        runs: family and settings of each.
+        conf: the folder of the defaults.
+    """
+    models = [f if (conf / "model" / f"{f}.yaml").exists() else f.removeprefix("plain_") for f, _ in runs]
+    keys = [overridden(settings, model=model, conf=conf) for model, (_, settings) in zip(models, runs, strict=True)]
+    named = list(
+        dict.fromkeys(
+            key for (_, settings), of_run in zip(runs, keys, strict=True) for key in settings if key in of_run
+        )
+    )
+    rows = []
+    for model, (_, settings) in zip(models, runs, strict=True):
+        data = {} if settings["data.name"] == "cifar10" else {"data": settings["data.name"]}
+        rows.append({"model": model} | data | {key: written(settings.get(key)) for key in named})
+    values = {key: list(dict.fromkeys(row.get(key, "cifar10") for row in rows)) for row in rows for key in row}
+    swept = {key: of_key for key, of_key in values.items() if len(of_key) > 1}
+    combinations = {tuple(row.get(key, "cifar10") for key in swept) for row in rows}
+    if swept and len(rows) == len(combinations) == math.prod(map(len, swept.values())):
+        return [" ".join(["resnet-exp -m", *(shlex.quote(f"{key}={','.join(v)}") for key, v in values.items())])]
+    commands = []
+    for row, (_, settings) in zip(rows, runs, strict=True):
+        name = {"name": settings["name"]} if setting_of(settings["name"]) else {}  # elsewhere the net makes it
+        commands.append(" ".join(["resnet-exp", *(shlex.quote(f"{key}={v}") for key, v in (row | name).items())]))
+    return commands

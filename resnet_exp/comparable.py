@@ -7,9 +7,8 @@ from typing import Any
 from resnet_exp.analysis import Net, Run
 from resnet_exp.config import DEEP, PAPER_WARMUP_STEPS
 
-# Choices that change how fast a run is, not what it computes; and the net's own.
-FREE = ("compile", "deterministic", "memory_format")
-SHOWN = 3  # differing settings that a refusal names
+FREE = ("compile", "deterministic", "memory_format")  # how fast a run is, not what it computes
+SHOWN = 3  # differences that a refusal names
 
 
 def setting_of(name: str) -> str:
@@ -21,10 +20,6 @@ def setting_of(name: str) -> str:
 def choices_of(run: Run) -> dict[str, Any]:
     """All recorded choices that must agree, by what they are called in a message."""
     summary = run.summary
-    choices = {key: value for key, value in summary["choices"].items() if key not in FREE}
-    usual = PAPER_WARMUP_STEPS if summary["depth"] >= DEEP else 0
-    if choices.get("warmup_steps") == usual:  # [P1] 4.2 warms up its deepest net alone
-        choices["warmup_steps"] = "as in the paper"
     return {
         "data": summary["dataset"]["name"],
         "data fingerprint": summary["dataset"].get("fingerprint"),
@@ -32,21 +27,47 @@ def choices_of(run: Run) -> dict[str, Any]:
         "training images": summary["n_train"],
         "width": summary.get("width"),
         "steps": summary["steps"],
-        **choices,
+        "steps between rows": int(run.metrics["step"][0])
+        if run.rows
+        else None,  # the running error is a mean over them
+        **{key: value for key, value in summary["choices"].items() if key not in FREE},
     }
 
 
-def differing_choices(runs: list[Run]) -> dict[str, Counter[str]]:
-    """The choices in which runs that should be alike differ, each with how many runs have which value."""
-    found: dict[str, Counter[str]] = {}
-    groups: dict[str, list[dict[str, Any]]] = {}
+def warms_up_as_the_paper(run: Run) -> bool:
+    """[P1] 4.2 warms up its deepest net alone, so a study of it has two values."""
+    usual = PAPER_WARMUP_STEPS if run.summary["depth"] >= DEEP else 0
+    return bool(run.summary["choices"].get("warmup_steps") == usual)
+
+
+def differing_choices(runs: list[Run]) -> dict[str, dict[str, list[Run]]]:
+    """The choices in which runs that should be alike differ, with the runs of each value.
+
+    What a run did not record, as older versions did not, is no difference.
+    """
+    found: dict[str, dict[str, list[Run]]] = {}
+    groups: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(setting_of(run.summary["name"]), []).append(choices_of(run))
+        groups.setdefault(setting_of(run.summary["name"]), []).append(run)
     for group in groups.values():
-        for key in dict.fromkeys(key for choices in group for key in choices):
-            values = Counter(str(choices.get(key)) for choices in group)
-            if len(values) > 1:
-                found[key] = found.get(key, Counter()) + values
+        by_key: dict[str, dict[str, list[Run]]] = {}
+        for run in group:
+            for key, value in choices_of(run).items():
+                if value is not None:
+                    by_key.setdefault(key, {}).setdefault(str(value), []).append(run)
+        if all(map(warms_up_as_the_paper, group)):
+            by_key.pop("warmup_steps", None)
+        found |= {key: values for key, values in by_key.items() if len(values) > 1}
+    return found
+
+
+def mixed_nets(nets: list[Net]) -> list[str]:
+    """Names, given by `name=`, that stand for several nets."""
+    found = []
+    for net in nets:
+        kinds = {tuple(run.summary.get(key) for key in ("family", "depth", "block", "shortcut")) for run in net.runs}
+        if len(kinds) > 1:
+            found.append(f"{net.name}: {' and '.join(sorted(f'{family}{depth}' for family, depth, *_ in kinds))}")
     return found
 
 
@@ -61,11 +82,15 @@ def repeated_seeds(nets: list[Net]) -> list[str]:
 
 def problems(runs: list[Run], nets: list[Net]) -> list[str]:
     """Why these runs are no one study, a line each; none if they are."""
+
+    def who(of_value: list[Run]) -> str:
+        return "/".join(of_value[0].path.parts[-2:]) if len(of_value) == 1 else f"{len(of_value)} runs"
+
     lines = []
     for key, values in differing_choices(runs).items():
-        counted = (f"{value} ({count} run{'' if count == 1 else 's'})" for value, count in values.most_common())
-        lines.append(f"{key}: {', '.join(counted)}")
-    return lines + repeated_seeds(nets)
+        ordered = sorted(values.items(), key=lambda item: -len(item[1]))
+        lines.append(f"{key}: " + ", ".join(f"{value} ({who(of_value)})" for value, of_value in ordered))
+    return lines + mixed_nets(nets) + repeated_seeds(nets)
 
 
 def check_comparable(runs: list[Run], nets: list[Net]) -> None:
@@ -76,5 +101,5 @@ def check_comparable(runs: list[Run], nets: list[Net]) -> None:
         raise ValueError(
             "these runs are not comparable; they differ in what their names do not say:"
             f"\n{'; '.join(found[:SHOWN])}{more}"
-            "\nresnet-exp-report FOLDER takes a folder of fewer runs; --mix compares them all the same"
+            "\nmove away the runs that do not belong; resnet-exp-report --mix compares them all the same"
         )

@@ -136,7 +136,7 @@ def thinned(length: int, *, most: int) -> NDArray[np.int64]:
 def milestones(nets: list[Net]) -> set[int]:
     """Where the learning rate falls, within the steps of the runs."""
     runs = [run for net in nets for run in net.runs]
-    return {m for run in runs for m in run.summary["choices"]["milestones"] if m < run.summary["steps"]}
+    return {m for run in runs for m in run.summary["choices"].get("milestones", []) if m < run.summary["steps"]}
 
 
 def error_limits(nets: list[Net]) -> tuple[float, float]:

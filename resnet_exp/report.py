@@ -10,8 +10,8 @@ from typing import Any
 
 from resnet_exp.analysis import Net, Run, describe_study, flags, group_nets, load_runs
 from resnet_exp.atomic import replace_text
-from resnet_exp.commands import overrides, repeat, settings_of
-from resnet_exp.comparable import check_comparable, choices_of, problems
+from resnet_exp.commands import repeat, settings_of
+from resnet_exp.comparable import check_comparable, choices_of, problems, setting_of
 from resnet_exp.config import conf_dir
 from resnet_exp.errors import explain, fail
 from resnet_exp.inference import Difference, Estimate
@@ -50,18 +50,18 @@ def write_report(folder: Path, *, out: Path, mix: bool = False) -> None:
     nets = group_nets(runs)
     if not mix:
         check_comparable(runs, nets)
-    study, verdict, tables = describe_study(runs), sentence(nets), all_tables(nets)
     mixed = [f"not comparable: {problem}" for problem in problems(runs, nets)]
+    study, verdict, tables = " · ".join([describe_study(runs), *mixed]), sentence(nets), all_tables(nets)
     out.mkdir(parents=True, exist_ok=True)
     save(draw_curves(nets, caption=study), out / "curves")
     replace_text(out / "summary.csv", run_table(runs))
-    replace_text(out / "summary.md", "\n".join([verdict, "", study, *mixed, *map(markdown, tables)]))
+    replace_text(out / "summary.md", "\n".join([verdict, "", study, *map(markdown, tables)]))
     page = render(
         title=f"Degradation study: {folder.resolve().name}",
         verdict=verdict,
         study=study,
         warnings=[*flags(runs), *mixed],
-        figure=embeddable((out / "curves.svg").read_text()),
+        figure=embeddable((out / "curves.svg").read_text(encoding="utf-8")),
         figure_text=FIGURE_TEXT,
         tables=tables,
         choices=distinct(runs, choices_of),
@@ -85,8 +85,8 @@ def distinct(runs: list[Run], get: Callable[[Run], dict[str, Any]]) -> list[tupl
 
 
 def commands(runs: list[Run]) -> list[str]:
-    known = [(run, settings) for run in runs if (settings := settings_of(run.path))]
-    return repeat([overrides(settings, family=run.summary["family"], conf=conf_dir()) for run, settings in known])
+    known = [(run.summary["family"], settings) for run in runs if (settings := settings_of(run.path))]
+    return repeat(known, conf=conf_dir())
 
 
 def run_table(runs: list[Run]) -> str:
@@ -110,7 +110,7 @@ def all_tables(nets: list[Net]) -> list[Table]:
     tables = [
         net_table(nets),
         comparison_table("Does depth degrade? Deeper minus shallower", by_depth(nets)),
-        comparison_table("What does the shortcut do? Second minus first", by_family(nets)),
+        comparison_table("One kind of net against another of the same depth, second minus first", by_family(nets)),
         literature_table(nets),
     ]
     return [table for table in tables if table.rows]
@@ -184,10 +184,12 @@ def literature_table(nets: list[Net]) -> Table:
     for net in nets:
         measured = net.final("test_error")
         found = [obstacle for run in net.runs for obstacle in obstacles(run.summary)]
-        for row in published_for(net.name, dataset=data_of(net)):
+        for row in published_for(net.name.removesuffix(setting_of(net.name)), dataset=data_of(net)):
             against |= dict.fromkeys(found)
             cells = published_cells(row, measured=measured)
-            rows.append([net.name, estimate_cell(measured), *cells[:2], "no" if found else "yes", cells[2]])
+            rows.append(
+                [net.name, estimate_cell(measured), *cells[:2], "no" if found else "yes" if measured else "-", cells[2]]
+            )
     header = ["net", "test error (%)", "published (%)", "difference", "comparable", "source"]
     note = f"Not comparable: {'; '.join(against)}." if against else ""
     return Table("Beside the literature", header, rows, note)
@@ -230,7 +232,7 @@ def main() -> None:
     except (ValueError, OSError) as error:
         fail(explain(error))
         sys.exit(1)
-    print((out / "summary.md").read_text())
+    print((out / "summary.md").read_text(encoding="utf-8"))
     print(f"comparison: {out / 'report.html'}")
 
 

@@ -51,7 +51,7 @@ class StudyCallback(Callback):
             return
         # Once more: of jobs side by side, the last to draw may have looked before the last to end.
         if draw(study):
-            print((study / "report" / "summary.md").read_text())
+            print((study / "report" / "summary.md").read_text(encoding="utf-8"))
             print(f"comparison: {study / 'report' / 'report.html'}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from resnet_exp.analysis import Net
+from resnet_exp.analysis import Net, flags
 from resnet_exp.comparable import setting_of
 from resnet_exp.inference import Difference, Estimate, Verdict, judge, paired, welch
 
@@ -75,7 +75,7 @@ def sentence(nets: list[Net]) -> str:
 
 
 def clause(comparison: Comparison) -> str:
-    """«depth degrades: the training error of 56 layers is 3.17 points above that of 20 (95 % interval …, 5 seeds)»"""
+    """«depth degrades, the training error of 56 layers is 3.17 points above that of 20 (95 % interval …, 5 seeds)»"""
     first, second = comparison.first.depth, comparison.second.depth
     difference = comparison.difference
     what = {
@@ -83,19 +83,20 @@ def clause(comparison: Comparison) -> str:
         Verdict.IMPROVES: "depth improves",
         Verdict.INCONCLUSIVE: "inconclusive",
     }[comparison.verdict]
-    side = "above" if difference.value > 0 else "below"
-    text = f"{what}, the training error of {second} layers is {abs(difference.value):.2f} points {side} that of {first}"
-    return f"{text} ({evidence(comparison)})"
+    size = f"{abs(difference.value):.2f}"
+    side = f"{size} points {'above' if difference.value > 0 else 'below'}" if float(size) else "the same as"
+    return f"{what}, the training error of {second} layers is {side} that of {first} ({evidence(comparison)})"
 
 
 def evidence(comparison: Comparison) -> str:
-    """What the verdict rests on: the interval and the seeds, or why there is none."""
+    """What the verdict rests on: the interval and the seeds, or why there is none; and which of the runs failed."""
     ns = sorted({estimate.n for estimate in comparison.estimates})
     seeds = f"{' and '.join(map(str, ns))} seed{'' if ns == [1] else 's'}"
     difference = comparison.difference
     if difference.low is None or difference.high is None:
-        return f"{seeds}; an interval takes two or more of each"
-    text = f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}, {seeds}"
+        parts = [f"{seeds}; an interval takes two or more of each"]
+    else:
+        parts = [f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}, {seeds}"]
     if comparison.verdict == Verdict.INCONCLUSIVE and difference.seeds_needed:
-        text += f"; about {difference.seeds_needed} of each would tell"
-    return text
+        parts.append(f"about {difference.seeds_needed} of each would tell")
+    return "; ".join(parts + flags([*comparison.first.runs, *comparison.second.runs]))

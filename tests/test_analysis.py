@@ -84,9 +84,17 @@ def test_other_final_errors_are_those_of_the_summary(tmp_path: Path) -> None:
     run = load_run(write_run(tmp_path, "plain", 20, 0, [50.0, 40.0], train_error_clean=33.0, test_error=44.0))
     assert (run.final("train_error_clean"), run.final("test_error")) == (33.0, 44.0)
     lost = load_run(write_run(tmp_path, "plain", 20, 1, [], train_error=12.0))
-    assert lost.final("train_error") == 12.0, "without its rows, the last one as the summary has it"
+    assert lost.final("train_error") is None, "the last row is not the mean of the last tenth"
     odd = load_run(write_run(tmp_path, "plain", 20, 2, [50.0], test_error=float("nan"), train_error_clean=None))
     assert odd.final("test_error") is odd.final("train_error_clean") is None
+
+
+@pytest.mark.parametrize("key", ["train_error", "train_error_clean", "test_error"])
+def test_a_diverged_run_has_the_error_of_guessing_however_well_it_did_before(tmp_path: Path, key: str) -> None:
+    errors = [30.0] * 20 + [12.0]
+    run = load_run(write_run(tmp_path, "plain", 56, 0, errors, status="diverged", train_error_clean=None))
+    assert run.final(key) == 90.0
+    assert flags([run]) == ["1 of 1 runs diverged"]
 
 
 def test_runs_at_chance_are_flagged_and_kept(tmp_path: Path) -> None:
@@ -159,4 +167,4 @@ def test_a_summary_without_what_a_run_always_says_is_named(tmp_path: Path, key: 
 def test_a_run_that_goes_on_has_no_final_errors(tmp_path: Path, status: str, finished: bool) -> None:
     run = load_run(write_run(tmp_path, "plain", 20, 0, [50.0], status=status))
     assert run.finished is finished
-    assert [run.final(key) for key in ("train_error", "test_error")] == ([50.0, 51.0] if finished else [None, None])
+    assert [run.final(key) is not None for key in ("train_error", "test_error")] == [finished, finished]

@@ -4,11 +4,12 @@ import itertools
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_exp.commands import overrides, repeat, settings_of
+from resnet_exp.commands import repeat, settings_of
 from resnet_exp.config import conf_dir, differences, to_config
 
 Composed = Callable[..., DictConfig]
@@ -22,11 +23,11 @@ def stored(config: DictConfig, path: Path) -> Path:
     return path
 
 
-def written(composed: Composed, path: Path, *arguments: str) -> dict[str, str]:
+def run(composed: Composed, path: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
     config = composed(*arguments)
     settings = settings_of(stored(config, path))
     assert settings is not None
-    return overrides(settings, family=to_config(config).family, conf=conf_dir())
+    return to_config(config).family, settings
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_a_printed_command_composes_to_the_same_run(
     composed: Composed, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     config = to_config(composed(*arguments))
-    (command,) = repeat([written(composed, tmp_path / "run", *arguments)])
+    (command,) = repeat([run(composed, tmp_path / "run", *arguments)], conf=conf_dir())
     program, *words = shlex.split(command)
     assert program == "resnet-exp"
     again = to_config(composed(*words))
@@ -58,17 +59,30 @@ def test_a_printed_command_composes_to_the_same_run(
 def test_runs_of_every_combination_are_one_sweep(composed: Composed, tmp_path: Path) -> None:
     combinations = list(itertools.product(("plain", "resnet"), (20, 56), (0, 1)))
     runs = [
-        written(
-            composed, tmp_path / f"{family}{depth}{seed}", *FREE, f"model={family}", f"depth={depth}", f"seed={seed}"
-        )
+        run(composed, tmp_path / f"{family}{depth}{seed}", *FREE, f"model={family}", f"depth={depth}", f"seed={seed}")
         for family, depth, seed in combinations
     ]
-    assert repeat(runs) == ["resnet-exp -m model=plain,resnet data=synthetic depth=20,56 seed=0,1"]
-    assert len(repeat(runs[:-1])) == len(runs) - 1
+    assert repeat(runs, conf=conf_dir()) == ["resnet-exp -m model=plain,resnet data=synthetic depth=20,56 seed=0,1"]
+    assert len(repeat(runs[:-1], conf=conf_dir())) == len(runs) - 1
+
+
+def test_what_a_sweep_varied_is_varied_again_its_default_included(composed: Composed, tmp_path: Path) -> None:
+    runs = [run(composed, tmp_path / lr, *FREE, f"optim.lr={lr}", f"name=resnet20-lr{lr}") for lr in ("0.1", "0.05")]
+    assert repeat(runs, conf=conf_dir()) == ["resnet-exp -m model=resnet data=synthetic depth=20 optim.lr=0.1,0.05"]
+    odd = run(composed, tmp_path / "odd", *FREE, "optim.lr=0.2", "train.steps=9", "name=resnet20-lr0.2-steps9")
+    alone = repeat([*runs, odd], conf=conf_dir())
+    assert len(alone) == 3
+    assert alone[0].endswith("optim.lr=0.1 train.steps=64000 name=resnet20-lr0.1")
+
+
+@pytest.mark.parametrize("text", ["depth: 20\n", "- 1\n", "{: :", ""])
+def test_a_foreign_file_gives_no_command(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    assert settings_of(tmp_path) is None
 
 
 def test_without_settings_there_is_no_command(tmp_path: Path) -> None:
     assert settings_of(tmp_path) is None
     (tmp_path / "config.yaml").write_text("{: :")
     assert settings_of(tmp_path) is None
-    assert repeat([]) == []
+    assert repeat([], conf=conf_dir()) == []

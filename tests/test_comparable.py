@@ -44,16 +44,16 @@ def test_nets_depths_and_seeds_may_differ(study: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"steps": 600}, "steps: 300 (8 runs), 600 (1 run)"),
-        ({"width": 8}, "width: 16 (8 runs), 8 (1 run)"),
-        ({"n_train": 1000}, "training images: 5000 (8 runs), 1000 (1 run)"),
+        ({"steps": 600}, "steps: 300 (8 runs), 600 (plain110/seed0)"),
+        ({"width": 8}, "width: 16 (8 runs), 8 (plain110/seed0)"),
+        ({"n_train": 1000}, "training images: 5000 (8 runs), 1000 (plain110/seed0)"),
         (
             {"dataset": {"name": "test data <1>", "fingerprint": "xyz", "image_size": 16}},
-            "data fingerprint: abc (8 runs), xyz (1 run)",
+            "data fingerprint: abc (8 runs), xyz (plain110/seed0)",
         ),
-        ({"choices": {"milestones": [100]}}, "milestones: [200] (8 runs), [100] (1 run)"),
-        ({"choices": {"milestones": [200], "precision": "bf16"}}, "precision: None (8 runs), bf16 (1 run)"),
-        ({"choices": {"milestones": [200], "augmentation": "none"}}, "augmentation: None (8 runs), none (1 run)"),
+        ({"choices": {"milestones": [100]}}, "milestones: [200] (8 runs), [100] (plain110/seed0)"),
+        ({"choices": {"milestones": [200], "precision": "bf16"}}, "precision: off (8 runs), bf16 (plain110/seed0)"),
+        ({"choices": {"milestones": [200], "augmentation": "none"}}, "crop and flip (8 runs), none (plain110/seed0)"),
     ],
 )
 def test_runs_that_differ_in_a_recorded_choice_are_refused(study: Path, changed: dict[str, Any], named: str) -> None:
@@ -71,7 +71,7 @@ def test_what_a_name_says_may_differ(tmp_path: Path) -> None:
             write_run(tmp_path, "plain", depth, 0, [50.0], suffix=f"-lr{lr}", choices={"milestones": [], "lr": lr})
     check(tmp_path)
     write_run(tmp_path, "plain", 110, 0, [50.0], suffix="-lr0.05", choices={"milestones": [], "lr": 0.1})
-    with pytest.raises(ValueError, match=r"lr: 0\.05 \(2 runs\), 0\.1 \(1 run\)"):
+    with pytest.raises(ValueError, match=r"lr: 0\.05 \(2 runs\), 0\.1 \(plain110-lr0\.05/seed0\)"):
         check(tmp_path)
 
 
@@ -82,7 +82,34 @@ def test_how_fast_a_run_is_may_differ_and_the_papers_warm_up_too(tmp_path: Path)
         )
     check(tmp_path)
     write_run(tmp_path, "plain", 44, 0, [50.0], choices={"milestones": [], "warmup_steps": 400, "compile": True})
-    with pytest.raises(ValueError, match=r"warmup_steps: as in the paper \(3 runs\), 400 \(1 run\)"):
+    with pytest.raises(ValueError, match=r"warmup_steps: 400 \(2 runs\), 0 \(2 runs\)"):
+        check(tmp_path)
+
+
+def test_one_warm_up_for_all_depths_is_no_difference(tmp_path: Path) -> None:
+    for depth in (20, 56, 110):
+        write_run(tmp_path, "preact", depth, 0, [50.0], choices={"warmup_steps": 400})
+    check(tmp_path)
+
+
+def test_what_an_older_version_did_not_record_is_no_difference(study: Path) -> None:
+    write_run(study, "plain", 110, 0, [60.0, 50.0, 40.0], choices={"milestones": [200]})
+    check(study)
+
+
+def test_running_errors_over_other_stretches_are_not_comparable(tmp_path: Path) -> None:
+    write_run(tmp_path, "plain", 20, 0, [50.0, 40.0], steps=200)
+    other = write_run(tmp_path, "plain", 56, 0, [45.0], steps=200)
+    (other / "metrics.csv").write_text((other / "metrics.csv").read_text().replace("\n100,", "\n200,"))
+    with pytest.raises(ValueError, match=r"steps between rows: 100 \(plain20/seed0\), 200 \(plain56/seed0\)"):
+        check(tmp_path)
+
+
+def test_several_nets_under_one_name_are_not_seeds_of_one(tmp_path: Path) -> None:
+    for depth, seed in ((20, 0), (56, 1)):
+        folder = write_run(tmp_path, "plain", depth, seed, [50.0], name="mine")
+        assert folder.exists()
+    with pytest.raises(ValueError, match="mine: plain20 and plain56"):
         check(tmp_path)
 
 
@@ -96,16 +123,17 @@ def test_the_command_refuses_and_mixes_when_told_to(study: Path, command: Comman
     write_run(study, "plain", 110, 0, [60.0, 50.0, 40.0], width=8)
     refused = command("study", module="resnet_exp.report")
     assert refused.returncode == 1
-    assert "width: 16 (8 runs), 8 (1 run)" in refused.stderr
+    assert "width: 16 (8 runs), 8 (plain110/seed0)" in refused.stderr
     assert len(refused.stderr.splitlines()) == 3
     assert not (study / "report").exists()
     mixed = command("study", "--mix", module="resnet_exp.report")
     assert mixed.returncode == 0
-    assert "not comparable: width: 16 (8 runs), 8 (1 run)" in (study / "report" / "report.html").read_text()
+    assert "not comparable: width: 16 (8 runs), 8 (plain110/seed0)" in (study / "report" / "report.html").read_text()
 
 
 def test_a_mixed_report_says_so_at_its_top(study: Path, tmp_path: Path) -> None:
     write_run(study, "plain", 110, 0, [60.0, 50.0, 40.0], steps=600)
     write_report(study, out=tmp_path / "out", mix=True)
     summary = (tmp_path / "out" / "summary.md").read_text()
-    assert summary.index("not comparable: steps: 300 (8 runs), 600 (1 run)") < summary.index("| net")
+    assert summary.index("not comparable: steps: 300 (8 runs), 600 (plain110/seed0)") < summary.index("| net")
+    assert "not comparable: steps" in (tmp_path / "out" / "curves.svg").read_text()

@@ -32,7 +32,7 @@ def write_run(
         **{"train_error": errors[-1] if errors else None, "train_error_clean": 5.0, "n_train": 5000},
         **{"test_error": errors[-1] + 1 if errors else None, "params": 1, "macs": 2, "device": "cpu"},
         "dataset": {"name": "test data <1>", "fingerprint": "abc", "image_size": 16},
-        "choices": {"milestones": [200]},
+        "choices": {"milestones": [200], "precision": "off", "augmentation": "crop and flip"},
     }
     (folder / "summary.json").write_text(json.dumps(values | summary))
     return folder

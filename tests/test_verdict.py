@@ -100,3 +100,17 @@ def test_unfinished_nets_give_no_verdict_and_diverged_ones_do(tmp_path: Path) ->
     (comparison,) = by_depth(nets(tmp_path))
     assert comparison.verdict == Verdict.DEGRADES
     assert comparison.estimates[1].n == 2
+
+
+def test_the_sentence_names_failed_runs_and_equal_errors(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path, "plain", 20, seed, [10.0])
+        write_run(tmp_path, "plain", 56, seed, [5.0, 5.0, 12.0], status="diverged")
+        write_run(tmp_path, "resnet", 20, seed, [7.0 + seed])
+        write_run(tmp_path, "resnet", 56, seed, [7.0 + seed])
+    text = sentence(nets(tmp_path))
+    assert text.startswith(
+        "Plain nets: depth degrades, the training error of 56 layers is 80.00 points above that of 20 ("
+    )
+    assert "2 of 4 runs diverged" in text
+    assert "resnet nets: inconclusive, the training error of 56 layers is the same as that of 20 (" in text

@@ -3,7 +3,8 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,15 +39,31 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.fixture(autouse=True)
+def nobody_left() -> Iterator[None]:
+    """Whatever fails, no process of these tests stays."""
+    yield
+    for pid in begun:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    begun.clear()
+
+
+begun: list[int] = []
+
+
 def begin(cwd: Path) -> tuple[subprocess.Popen[str], list[int]]:
     """A sweep of which two jobs have written a row, and its workers."""
     process = start(cwd, *SWEEP, *LONG, start_new_session=True)
+    begun.append(process.pid)
     for name in NAMES[:2]:
         wait_until(row_written(run_folder(cwd, name), 20), "the first row")
     workers = [holder(run_folder(cwd, name) / ".lock") for name in NAMES[:2]]
-    assert None not in workers
-    assert process.pid not in workers
-    return process, workers
+    found = [worker for worker in workers if worker is not None]
+    begun.extend(found)
+    assert len({*found}) == 2
+    assert process.pid not in found
+    return process, found
 
 
 def gone(workers: list[int]) -> Callable[[], bool]:
