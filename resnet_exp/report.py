@@ -121,7 +121,7 @@ def net_table(nets: list[Net]) -> Table:
         counts = [run.status for run in net.runs]
         parts = [f"{counts.count(status)} {status}" for status in dict.fromkeys(counts)]
         chance = sum(run.at_chance for run in net.runs)
-        return ", ".join(parts + ([f"{chance} at chance"] if chance else []))
+        return ", ".join(parts) + (f" ({chance} at chance)" if chance else "")
 
     rows = []
     for net in nets:
