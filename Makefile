@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick test slow lint clean
+.PHONY: help setup quick test slow reference lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ test: $(READY)  ## all tests but the slow ones
 
 slow: $(READY)  ## the slow tests
 	$(BIN)/python -m pytest -m slow
+
+reference: $(READY)  ## repeat the recorded studies: hours; DATA='data=image_folder data.root=DIR' for other images
+	scripts/reference.sh $(DATA)
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -93,7 +93,8 @@ def test_one_warm_up_for_all_depths_is_no_difference(tmp_path: Path) -> None:
 
 
 def test_what_an_older_version_did_not_record_is_no_difference(study: Path) -> None:
-    write_run(study, "plain", 110, 0, [60.0, 50.0, 40.0], choices={"milestones": [200]})
+    data = {"name": "test data <1>", "image_size": 16}  # without a fingerprint
+    write_run(study, "plain", 110, 0, [60.0, 50.0, 40.0], choices={"milestones": [200]}, dataset=data)
     check(study)
 
 

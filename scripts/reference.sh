@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Repeats the recorded studies of outputs/reference/ into outputs/: hours on a CPU.
+#
+#   scripts/reference.sh                                            on CIFAR-10 itself
+#   scripts/reference.sh data=image_folder data.root=DIR            on a folder of images, as they were recorded
+set -euo pipefail
+cd "$(dirname "$0")/.."
+run=(.venv/bin/resnet-exp -m hydra/launcher=parallel device=cpu threads=1)
+data=("${@:-data=cifar10}")
+
+# The six nets of the paper's figure at full size; a hundredth of its 64,000 steps, schedule scaled along.
+"${run[@]}" "${data[@]}" study=cpu-600 model=plain,resnet depth=20,56,110 data.test_limit=2000 optim.lr=0.04 \
+    train.steps=600 train.eval_every=50 train.save_every=100 optim.milestones=[300,450] optim.warmup_steps=4
+
+# Narrow nets on small images: little enough for several seeds.
+"${run[@]}" experiment=quick "${data[@]}" study=narrow seed=0,1,2 data.train_limit=5000 data.test_limit=2000
