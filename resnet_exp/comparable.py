@@ -27,9 +27,8 @@ def choices_of(run: Run) -> dict[str, Any]:
         "training images": summary["n_train"],
         "width": summary.get("width"),
         "steps": summary["steps"],
-        "steps between rows": int(run.metrics["step"][0])
-        if run.rows
-        else None,  # the running error is a mean over them
+        # What the running error is a mean over.
+        "steps between rows": f"{run.metrics['step'][0]:g}" if run.rows else None,
         **{key: value for key, value in summary["choices"].items() if key not in FREE},
     }
 

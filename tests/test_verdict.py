@@ -95,11 +95,13 @@ def test_unfinished_nets_give_no_verdict_and_diverged_ones_do(tmp_path: Path) ->
     write_run(tmp_path, "plain", 56, 0, [70.0], status="running")
     assert by_depth(nets(tmp_path)) == []
     assert sentence(nets(tmp_path)).startswith("No verdict yet")
+    runs(tmp_path, "plain", 32, mean=20.0, sd=0.1)
+    assert "the training error of 32 layers is 10.00 points above that of 20" in sentence(nets(tmp_path))
     for seed in (1, 2):
         write_run(tmp_path, "plain", 56, seed, [90.0 + seed], status="diverged", train_error_clean=None)
-    (comparison,) = by_depth(nets(tmp_path))
+    comparison = by_depth(nets(tmp_path))[1]
     assert comparison.verdict == Verdict.DEGRADES
-    assert comparison.estimates[1].n == 2
+    assert (comparison.second.name, comparison.estimates[1].n) == ("plain56", 2)
 
 
 def test_the_sentence_names_failed_runs_and_equal_errors(tmp_path: Path) -> None:
