@@ -17,7 +17,7 @@ from resnet_exp.errors import explain, fail
 from resnet_exp.inference import Difference, Estimate
 from resnet_exp.page import Table, render
 from resnet_exp.plots import draw_curves, embeddable, save
-from resnet_exp.published import Published, obstacles, published_for
+from resnet_exp.published import DATASETS, Published, obstacles, published_for
 from resnet_exp.verdict import Comparison, by_depth, by_family, compare, sentence
 
 ERRORS = {
@@ -36,11 +36,14 @@ FIGURE_TEXT = (
 )
 
 
-def write_report(folder: Path, *, out: Path, mix: bool = False) -> None:
+def write_report(folder: Path, *, out: Path, mix: bool = False) -> str:
     """Reads the run folders under `folder` and writes figure, tables and page to `out`.
 
     Args:
         mix: compare runs although they differ in more than their names say.
+
+    Returns:
+        What belongs on the screen: final errors, the verdict, where the rest is.
 
     Raises:
         ValueError: there is no run folder, or the runs are not comparable.
@@ -69,6 +72,7 @@ def write_report(folder: Path, *, out: Path, mix: bool = False) -> None:
         commands=commands(runs),
     )
     replace_text(out / "report.html", page)
+    return "\n".join([study, "", *lines_of(net_table(nets)), "", verdict, "", f"comparison: {out / 'report.html'}"])
 
 
 def environment_of(run: Run) -> dict[str, Any]:
@@ -206,17 +210,22 @@ def published_cells(row: Published, *, measured: Estimate | None) -> tuple[str, 
 
 
 def data_of(net: Net) -> str:
-    """The data set whose published numbers are shown; of an unknown one those of CIFAR-10, marked as not comparable."""
-    names = {run.summary["dataset"]["name"] for run in net.runs}
-    return "CIFAR-100" if names == {"CIFAR-100"} else "CIFAR-10"
+    """The published data set that the net's images are, or, as a copy, come from; empty if neither."""
+    name = net.runs[0].summary["dataset"]["name"]
+    return next((known for known in sorted(DATASETS, key=len, reverse=True) if known in name), "")
 
 
 def markdown(table: Table) -> str:
+    return "\n".join(["", f"**{table.caption}**", "", *lines_of(table), "", table.note, ""])
+
+
+def lines_of(table: Table) -> list[str]:
+    """A table in Markdown, its columns aligned for those who read it as it is."""
     rows = [table.header, *table.rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
-    return "\n".join(["", f"**{table.caption}**", "", *lines, "", table.note, ""])
+    return lines
 
 
 def main() -> None:
@@ -228,12 +237,10 @@ def main() -> None:
     arguments = parser.parse_args()
     out = arguments.out or arguments.dir / "report"
     try:
-        write_report(arguments.dir, out=out, mix=arguments.mix)
+        print(write_report(arguments.dir, out=out, mix=arguments.mix))
     except (ValueError, OSError) as error:
         fail(explain(error))
         sys.exit(1)
-    print((out / "summary.md").read_text(encoding="utf-8"))
-    print(f"comparison: {out / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -50,9 +50,8 @@ class StudyCallback(Callback):
         if config.task != "train" or workers.asked is not None:
             return
         # Once more: of jobs side by side, the last to draw may have looked before the last to end.
-        if draw(study):
-            print((study / "report" / "summary.md").read_text(encoding="utf-8"))
-            print(f"comparison: {study / 'report' / 'report.html'}")
+        if shown := draw(study):
+            print(shown)
 
 
 def expand(config: DictConfig) -> dict[str, list[str]]:
@@ -109,13 +108,12 @@ def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: s
             raise ValueError(f"two jobs of this sweep are the same run, {job.name} seed {job.seed}:\n{other}\n{this}")
 
 
-def draw(study: Path) -> bool:
-    """Draws the comparison; whether it could be drawn. A failure here must not fail the job."""
+def draw(study: Path) -> str:
+    """Draws the comparison; what to show of it, nothing if it failed, which must not fail the job."""
     from resnet_exp.report import write_report  # brings matplotlib
 
     try:
-        write_report(study, out=study / "report")
+        return write_report(study, out=study / "report")
     except (ValueError, OSError) as error:
         log.warning("the comparison of %s could not be drawn: %s", study, explain(error))
-        return False
-    return True
+        return ""

@@ -146,3 +146,38 @@ def test_the_command_reports_and_explains(study: Path, tmp_path: Path, command: 
         assert failed.returncode == code, arguments
         assert message in failed.stderr, arguments
         assert len(failed.stderr.splitlines()) <= 3
+
+
+FAITHFUL = {
+    "steps": 64000,
+    "n_train": 50000,
+    "n_test": 10000,
+    "choices": {
+        **{"batch_size": 128, "lr": 0.1, "milestones": [32000, 48000], "momentum": 0.9, "weight_decay": 1e-4},
+        "augmentation": "random crop of the padded image and random flip, per image",
+    },
+}
+
+
+def test_published_numbers_stand_beside_measured_ones_of_the_same_images(tmp_path: Path) -> None:
+    for name, seeds, suffix in (
+        ("CIFAR-10", (0, 1), ""),
+        ("CIFAR-10, JPEG q75 copy", (0,), "-copy"),
+        ("cats", (0,), "-x"),
+    ):
+        data = {"name": name, "fingerprint": name, "image_size": 32}
+        for seed in seeds:
+            error = 12.0 + seed
+            write_run(tmp_path, "plain", 56, seed, [error], suffix=suffix, dataset=data, **FAITHFUL)
+    text = write_report(tmp_path, out=tmp_path / "report")
+    assert "| plain56 " in text
+    assert text.endswith(f"comparison: {tmp_path / 'report' / 'report.html'}")
+    table = (tmp_path / "report" / "summary.md").read_text().partition("**Beside the literature**")[2]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| plain")
+    ]
+    assert [row[0] for row in rows] == ["plain56", "plain56-copy"]
+    faithful, copy = rows
+    assert faithful[2:5] == ["12.95 ± 0.22", "+0.55", "yes"]
+    assert copy[2:5] == ["12.95 ± 0.22", "+0.05", "no"]
+    assert "Not comparable: another data set (CIFAR-10, JPEG q75 copy)." in table
