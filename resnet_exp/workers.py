@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 LOOK_EVERY = 0.5  # seconds between two looks whether the sweep's own process is still there
@@ -67,7 +68,8 @@ def end_workers() -> None:
     """Ends the workers at once, idle or not."""
     for worker in multiprocessing.active_children():
         if worker.pid is not None:
-            os.kill(worker.pid, signal.SIGKILL)  # joblib's processes have no `kill`
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)  # joblib's processes have no `kill`
 
 
 def do(job: Callable[[], None]) -> None:
