@@ -71,15 +71,16 @@ def gone(workers: list[int]) -> Callable[[], bool]:
 
 
 def test_jobs_side_by_side_compute_what_they_compute_in_turn(command: Command, tmp_path: Path) -> None:
-    one_thread = command("-m", *SWEEP[3:], *TINY, "study=turn")
-    assert one_thread.returncode == 0
+    threads = max(1, count_cores() // 2)
+    in_turn = command("-m", *SWEEP[3:], *TINY, f"threads={threads}", "study=turn")
+    assert in_turn.returncode == 0
     done = command(*SWEEP, *(word for word in TINY if word != "threads=1"), "study=side")
     assert (done.returncode, done.stderr) == (0, "")
     outputs = tmp_path / "outputs"
     for name in NAMES:
         files = [outputs / study / name / "seed0" / "metrics.csv" for study in ("turn", "side")]
         assert files[0].read_bytes() == files[1].read_bytes()
-        assert OmegaConf.load(files[1].with_name("config.yaml")).threads == max(1, count_cores() // 2)
+        assert OmegaConf.load(files[1].with_name("config.yaml")).threads == threads
         assert f"{name}/seed0: step 3/6" in done.stdout
         assert f"| {name} " in done.stdout
     assert "comparison: " in done.stdout
