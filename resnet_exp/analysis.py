@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_exp.inference import Estimate, estimate
+from resnet_exp.records import FINISHED
 
 Floats = NDArray[np.float64]
 TAIL = 0.1  # share of the rows, the last ones, over which the final running error is averaged
 AT_CHANCE = 0.95  # of the error of guessing: a net above it has learnt next to nothing
 COLUMNS = ("step", "train_error", "test_error")  # of `metrics.csv`, those that analysis cannot do without
-FINISHED = ("completed", "diverged")
 
 
 @dataclass(frozen=True)

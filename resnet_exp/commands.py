@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def settings_of(path: Path) -> dict[str, Any] | None:
         return None
 
 
+@cache
 def defaults(*, data: str, model: str, conf: Path) -> dict[str, Any]:
     """The settings of a run that chooses its data set and its net, and overrides nothing else."""
 

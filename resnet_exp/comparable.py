@@ -92,13 +92,18 @@ def problems(runs: list[Run], nets: list[Net]) -> list[str]:
     return lines + mixed_nets(nets) + repeated_seeds(nets)
 
 
-def check_comparable(runs: list[Run], nets: list[Net]) -> None:
-    """Raises ValueError, naming what differs, if the runs are no one study."""
+def check_comparable(runs: list[Run], nets: list[Net], *, mix: bool = False) -> list[str]:
+    """What differs, a line each, if runs that are no one study may be mixed.
+
+    Raises:
+        ValueError: they may not; the message names what differs.
+    """
     found = problems(runs, nets)
-    if found:
+    if found and not mix:
         more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise ValueError(
             "these runs are not comparable; they differ in what their names do not say:"
             f"\n{'; '.join(found[:SHOWN])}{more}"
             "\nmove away the runs that do not belong; resnet-exp-report --mix compares them all the same"
         )
+    return found

@@ -17,7 +17,7 @@ from resnet_exp import workers
 from resnet_exp.config import Config, conf_dir, register, to_config
 from resnet_exp.errors import JobFailedError, explain, fail
 from resnet_exp.origin import check_settings
-from resnet_exp.records import RunFolder
+from resnet_exp.records import FINISHED, RunFolder
 from resnet_exp.signals import Stopped
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def is_wanted(config: Config, folder: RunFolder) -> bool:
         return True
     check_settings(folder.path, folder.config, config)
     status = folder.summary.get("status")
-    if status in ("completed", "diverged"):
+    if status in FINISHED:
         log.info("%s: already %s; fresh=true trains it again", "/".join(folder.path.parts[-3:]), status)
         return False
     return True

@@ -4,7 +4,8 @@ import html
 import re
 from dataclasses import dataclass
 
-VERDICTS = ("degrades", "improves", "inconclusive")
+from resnet_exp.inference import Verdict
+
 LONG = 30  # characters; text columns with longer cells are set in several lines
 
 # Every pair of text and ground has a contrast of at least 4.5 (WCAG 2.2, 1.4.3); a test computes it.
@@ -219,7 +220,7 @@ def column_class(cells: list[str]) -> str:
 def marked(cell: str) -> str:
     """A verdict as a badge; a number and its interval each in one piece, so that a line ends between them."""
     text = html.escape(cell)
-    if cell in VERDICTS:
+    if cell in tuple(Verdict):
         return f'<span class="badge {text}">{text}</span>'
     number = re.fullmatch(r"([^\[]+) (\[[^\]]*\])", text)
     pieces = number.groups() if number else (text,)

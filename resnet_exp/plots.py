@@ -95,7 +95,7 @@ def draw_net(panel: Axes, net: Net, *, colour: str) -> None:
         if spread.any():
             panel.fill_between(steps, mean - spread, mean + spread, color=colour, alpha=0.18, linewidth=0)
     for run in net.runs:
-        if run.summary["status"] == "diverged" and run.rows:
+        if run.status == "diverged" and run.rows:
             step, error = run.metrics["step"][-1], run.metrics["train_error"][-1]
             title = f"{net.name}, seed {run.summary['seed']}: diverged after step {step:,.0f}"
             panel.plot(step, error, "x", color=colour, markersize=8, url=title)
@@ -121,7 +121,7 @@ def add_targets(panel: Axes, net: Net) -> None:
 
 
 def unfinished(net: Net) -> bool:
-    return all(run.summary["status"] in ("running", "interrupted") for run in net.runs)
+    return not any(run.finished for run in net.runs)
 
 
 def count(number: int, unit: str) -> str:
@@ -161,12 +161,13 @@ def label_ends(panel: Axes, nets: list[Net], *, colours: dict[int, str]) -> None
         known = mean[np.isfinite(mean)]
         height = float(np.clip(known[-1], low, high)) if len(known) else high
         ends.append((height, net.depth, f"{net.depth} layers" + (" (unfinished)" if unfinished(net) else "")))
+    ends.sort()
     heights: list[float] = []
-    for height, _, _ in sorted(ends):
+    for height, _, _ in ends:
         heights.append(max(height, heights[-1] + gap) if heights else height)
     excess = max(0.0, heights[-1] - high)
     right = panel.get_xlim()[1]
-    for height, (_, depth, label) in zip(heights, sorted(ends), strict=True):
+    for height, (_, depth, label) in zip(heights, ends, strict=True):
         panel.annotate(
             label, (right, height - excess), xytext=(4, 0), textcoords="offset points", va="center",
             color=readable(colours[depth]), fontweight="bold", fontsize=9, annotation_clip=False,

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Published:
     note: str
 
 
+@cache
 def load_published() -> list[Published]:
     """Every row of published.csv, in its order."""
     with FILE.open(encoding="utf-8", newline="") as file:

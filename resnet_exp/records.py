@@ -15,6 +15,7 @@ from resnet_exp.atomic import SCRAPS, replace_text
 from resnet_exp.curves import Curves
 
 CLEARED = ".fresh"
+FINISHED = ("completed", "diverged")  # the `status` of a run that is not trained further
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 from resnet_exp.analysis import Net, Run, describe_study, flags, group_nets, load_runs
 from resnet_exp.atomic import replace_text
 from resnet_exp.commands import repeat, settings_of
-from resnet_exp.comparable import check_comparable, choices_of, problems, setting_of
+from resnet_exp.comparable import check_comparable, choices_of, setting_of
 from resnet_exp.config import conf_dir
 from resnet_exp.errors import explain, fail
 from resnet_exp.inference import Difference, Estimate
@@ -51,9 +51,7 @@ def write_report(folder: Path, *, out: Path, mix: bool = False) -> str:
     """
     runs = load_runs(folder)
     nets = group_nets(runs)
-    if not mix:
-        check_comparable(runs, nets)
-    mixed = [f"not comparable: {problem}" for problem in problems(runs, nets)]
+    mixed = [f"not comparable: {problem}" for problem in check_comparable(runs, nets, mix=mix)]
     study, verdict, tables = " · ".join([describe_study(runs), *mixed]), sentence(nets), all_tables(nets)
     out.mkdir(parents=True, exist_ok=True)
     save(draw_curves(nets, caption=study), out / "curves")
@@ -72,7 +70,7 @@ def write_report(folder: Path, *, out: Path, mix: bool = False) -> str:
         commands=commands(runs),
     )
     replace_text(out / "report.html", page)
-    return "\n".join([study, "", *lines_of(net_table(nets)), "", verdict, "", f"comparison: {out / 'report.html'}"])
+    return "\n".join([study, "", *lines_of(tables[0]), "", verdict, "", f"comparison: {out / 'report.html'}"])
 
 
 def environment_of(run: Run) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 The primary error is the running training error: that it rises is what overfitting cannot explain ([P1] section 1).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -20,7 +19,6 @@ class Comparison:
 
     first: Net
     second: Net
-    key: str
     estimates: tuple[Estimate, Estimate]
     difference: Difference  # Welch's, on which the verdict rests
     paired: Difference | None  # over the seeds that both have
@@ -36,41 +34,35 @@ def compare(first: Net, second: Net, *, key: str = PRIMARY) -> Comparison | None
     if one is None or other is None:
         return None
     by_seed = paired(first.by_seed(key), second.by_seed(key))
-    return Comparison(first, second, key, (one, other), welch(one, other), by_seed)
+    return Comparison(first, second, (one, other), welch(one, other), by_seed)
 
 
-def depth_pairs(nets: list[Net]) -> Iterator[tuple[Net, Net]]:
-    """Shallower and deeper net of one variant."""
-    for first, second in combinations(nets, 2):
-        if first.variant == second.variant:
-            yield first, second
+def by_depth(nets: list[Net]) -> list[Comparison]:
+    """Shallower and deeper net of one variant, every pair that has final errors."""
+    pairs = [(first, second) for first, second in combinations(nets, 2) if first.variant == second.variant]
+    return [comparison for pair in pairs if (comparison := compare(*pair))]
 
 
-def family_pairs(nets: list[Net]) -> Iterator[tuple[Net, Net]]:
-    """Two variants at one depth under the same settings; plain nets come first."""
-    for first, second in combinations(nets, 2):
-        if first.depth == second.depth and setting_of(first.name) == setting_of(second.name):
-            yield first, second
-
-
-def by_depth(nets: list[Net], *, key: str = PRIMARY) -> list[Comparison]:
-    return [c for pair in depth_pairs(nets) if (c := compare(*pair, key=key))]
-
-
-def by_family(nets: list[Net], *, key: str = PRIMARY) -> list[Comparison]:
-    return [c for pair in family_pairs(nets) if (c := compare(*pair, key=key))]
+def by_family(nets: list[Net]) -> list[Comparison]:
+    """Two variants at one depth under the same settings, every pair that has final errors; plain nets come first."""
+    pairs = [
+        (first, second)
+        for first, second in combinations(nets, 2)
+        if first.depth == second.depth and setting_of(first.name) == setting_of(second.name)
+    ]
+    return [comparison for pair in pairs if (comparison := compare(*pair))]
 
 
 def sentence(nets: list[Net]) -> str:
     """The verdict in plain words: of each variant its shallowest finished net against its deepest one."""
-    clauses = []
-    for variant in dict.fromkeys(net.variant for net in nets):
-        finished = [net for net in nets if net.variant == variant and net.final(PRIMARY)]
-        if len(finished) > 1 and (comparison := compare(finished[0], finished[-1])):
-            clauses.append(f"{variant} nets: {clause(comparison)}")
-    if not clauses:
+    widest: dict[str, Comparison] = {}
+    for comparison in by_depth(nets):  # the nets are in order of depth, so the first pair begins with the shallowest
+        shallowest = widest.setdefault(comparison.first.variant, comparison).first
+        if comparison.first is shallowest:
+            widest[comparison.first.variant] = comparison
+    if not widest:
         return "No verdict yet: it takes two finished nets of one kind and different depths."
-    text = "; ".join(clauses)
+    text = "; ".join(f"{variant} nets: {clause(comparison)}" for variant, comparison in widest.items())
     return f"{text[0].upper()}{text[1:]}."
 
 
