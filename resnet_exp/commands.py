@@ -54,6 +54,11 @@ def overridden(settings: dict[str, Any], *, model: str, conf: Path) -> set[str]:
     return changed | {"depth"} | ({"seed"} if settings["seed"] else set())
 
 
+def model_of(family: str, *, conf: Path) -> str:
+    """The `model=` to begin with: a plain net of bottlenecks has none of its own."""
+    return family if (conf / "model" / f"{family}.yaml").exists() else family.removeprefix("plain_")
+
+
 def repeat(runs: list[tuple[str, dict[str, Any]]], *, conf: Path) -> list[str]:
     """One sweep if the runs are every combination of their values, else a command for each run.
 
@@ -61,24 +66,28 @@ def repeat(runs: list[tuple[str, dict[str, Any]]], *, conf: Path) -> list[str]:
         runs: family and settings of each.
         conf: the folder of the defaults.
     """
-    models = [f if (conf / "model" / f"{f}.yaml").exists() else f.removeprefix("plain_") for f, _ in runs]
-    keys = [overridden(settings, model=model, conf=conf) for model, (_, settings) in zip(models, runs, strict=True)]
-    named = list(
-        dict.fromkeys(
-            key for (_, settings), of_run in zip(runs, keys, strict=True) for key in settings if key in of_run
-        )
-    )
-    rows = []
-    for model, (_, settings) in zip(models, runs, strict=True):
-        data = {} if settings["data.name"] == "cifar10" else {"data": settings["data.name"]}
-        rows.append({"model": model} | data | {key: written(settings.get(key)) for key in named})
-    values = {key: list(dict.fromkeys(row.get(key, "cifar10") for row in rows)) for row in rows for key in row}
-    swept = {key: of_key for key, of_key in values.items() if len(of_key) > 1}
-    combinations = {tuple(row.get(key, "cifar10") for key in swept) for row in rows}
-    if swept and len(rows) == len(combinations) == math.prod(map(len, swept.values())):
-        return [" ".join(["resnet-exp -m", *(shlex.quote(f"{key}={','.join(v)}") for key, v in values.items())])]
-    commands = []
-    for row, (_, settings) in zip(rows, runs, strict=True):
-        name = {"name": settings["name"]} if setting_of(settings["name"]) else {}  # elsewhere the net makes it
-        commands.append(" ".join(["resnet-exp", *(shlex.quote(f"{key}={v}") for key, v in (row | name).items())]))
-    return commands
+    named: dict[str, None] = {}  # in the order of the settings
+    for family, settings in runs:
+        keys = overridden(settings, model=model_of(family, conf=conf), conf=conf)
+        named |= dict.fromkeys(key for key in settings if key in keys)
+    rows = [
+        {"model": model_of(family, conf=conf), "data": settings["data.name"]}
+        | {key: written(settings.get(key)) for key in named}
+        for family, settings in runs
+    ]
+    if all(row["data"] == "cifar10" for row in rows):  # the default
+        for row in rows:
+            del row["data"]
+    values = {key: list(dict.fromkeys(row[key] for row in rows)) for row in rows[:1] for key in row}
+    combinations = {tuple(row.values()) for row in rows}
+    if len(rows) > 1 and len(rows) == len(combinations) == math.prod(map(len, values.values())):
+        return [command("resnet-exp -m", {key: ",".join(of_key) for key, of_key in values.items()})]
+    return [
+        # Where the name says more than the net, a single command would not make it.
+        command("resnet-exp", row | ({"name": settings["name"]} if setting_of(settings["name"]) else {}))
+        for row, (_, settings) in zip(rows, runs, strict=True)
+    ]
+
+
+def command(program: str, overrides: dict[str, str]) -> str:
+    return " ".join([program, *(shlex.quote(f"{key}={value}") for key, value in overrides.items())])
