@@ -11,7 +11,8 @@ python scripts/bench.py --json outputs/bench.json         all numbers, each roun
 Every contender (scripts/contenders.py) has a process of its own and trains at batch 128 on 50,000 random images of
 32x32, in rounds: A B C A B C ... Each ratio is that of neighbouring rounds. The conventional loop: DataLoader with
 workers, torchvision transforms, eager float32, loss and error read at every step; the other repository's is the same
-around its own net. Batches that its workers prepared while others had their turn are taken away before a round.
+around its own net. Before a round the batches that workers prepared while others had their turn are taken away, and
+a few updates are made untimed, so that the workers begin and end it equally far ahead.
 """
 
 import argparse
@@ -201,7 +202,8 @@ def show(net: str, found: dict[str, Any], limits: dict[str, float], kernels: lis
     print()
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
+    """The command line; wrong words end it before anything is measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nets", nargs="+", default=["resnet20", "resnet110"], metavar="NET")
     parser.add_argument("--steps", type=int, default=None, help="updates per round: 10 on a CPU, 200 on a GPU")
@@ -217,7 +219,13 @@ def main() -> None:
             split_name(net)
     except ValueError as error:
         parser.error(f"--nets {error}")
+    if arguments.peer and not (arguments.peer / "resnet.py").is_file():
+        parser.error(f"--peer {arguments.peer}: no resnet.py there; take a checkout of akamaster's")
+    return arguments
 
+
+def main() -> None:
+    arguments = parse()
     device, threads = choose_device(arguments.device), choose_threads(None)
     set_up(device, threads=threads, deterministic=False)
     precision = choose_precision("auto", device)

@@ -42,6 +42,7 @@ BATCH, NUM_IMAGES, SIZE, PADDING = 128, 50_000, 32, 4
 LR, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 COMPILE = {"auto": "auto", "eager": False, "blocks": True, "net": True}  # ways to be "ours"
+UNTIMED = 3  # updates before each round: then a loader's workers are as far ahead as in the middle of an epoch
 
 Train = Callable[[int], None]
 
@@ -80,6 +81,7 @@ def our_step(net: str, device: torch.device, *, how: str) -> TrainStep:
 def ours(net: str, device: torch.device, *, how: str, streams: int) -> Train:
     """One run, or several on streams of their own."""
     steps = [our_step(net, device, how=how) for _ in range(streams)]
+    wait(device)  # other streams do not wait for what set these up
     lanes: list[Any] = [nullcontext()]
     if streams > 1:
         lanes = [torch.cuda.stream(torch.cuda.Stream(device)) for _ in steps]
@@ -114,7 +116,7 @@ class Pictures(torch.utils.data.Dataset):
         return self.transform(Image.fromarray(self.pixels[index])), int(self.labels[index])
 
 
-def conventional(model: nn.Module, device: torch.device, *, workers: int) -> tuple[Train, Train]:
+def conventional(model: nn.Module, device: torch.device, *, workers: int) -> tuple[Train, Callable[[], None]]:
     """The loop that most repositories have, the other one too; and what takes batches away, to begin without a lead."""
     loader = DataLoader(Pictures(), BATCH, shuffle=True, num_workers=workers, pin_memory=device.type == "cuda")
     optimizer = torch.optim.SGD(model.parameters(), LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
@@ -136,7 +138,7 @@ def conventional(model: nn.Module, device: torch.device, *, workers: int) -> tup
             loss.item()
             (logits.argmax(1) != targets).float().mean().item()
 
-    def settle(_: int) -> None:
+    def settle() -> None:
         for _ in itertools.islice(batches, 2 * workers):
             pass
 
@@ -189,7 +191,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores: as they do
     device = choose_device(arguments.device)
-    settle: Train = lambda count: None  # noqa: E731
+    settle: Callable[[], None] = lambda: None  # noqa: E731
     if arguments.name in COMPILE:
         set_up(device, threads=arguments.threads, deterministic=False)
         train = ours(arguments.net, device, how=arguments.name, streams=arguments.streams)
@@ -208,7 +210,8 @@ def main() -> None:
     for line in sys.stdin:
         verb, _, count = line.strip().partition(" ")
         if verb == "train":
-            settle(int(count))
+            settle()
+            train(UNTIMED)
             wait(device)
             begun = time.perf_counter()
             train(int(count))

@@ -36,6 +36,18 @@ def test_the_benchmark_compares_and_records(tmp_path: Path) -> None:
     assert done.stdout.count("times as fast") == 5
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(("--peer", "nowhere"), "--peer nowhere: no resnet.py there"), (("--nets", "vgg16"), "--nets vgg16: plain or")],
+)
+def test_wrong_arguments_of_the_benchmark_are_named(tmp_path: Path, arguments: tuple[str, str], message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "bench.py", *arguments], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
 @pytest.mark.slow
 def test_the_cost_of_a_checkpoint_is_printed(tmp_path: Path) -> None:
     done = subprocess.run(
