@@ -13,9 +13,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from resnet_exp import evaluate, step
-from resnet_exp.batches import Feed
+from resnet_exp.batches import BatchStream, Feed
 from resnet_exp.config import Config
-from resnet_exp.step import Totals, TrainStep
+from resnet_exp.data import Dataset, Split
+from resnet_exp.evaluate import Evaluation
+from resnet_exp.machine import Precision
+from resnet_exp.models import CifarNet
+from resnet_exp.optim import build_optimizer
+from resnet_exp.step import State, Totals, TrainStep
 from tests.conftest import TINY
 from tests.test_train import run, run_until, same
 
@@ -135,3 +140,52 @@ def test_a_wait_in_a_step_is_noticed(
     monkeypatch.setattr(TrainStep, "update", update_and_look)
     with pytest.raises(AssertionError, match="waits for the device"):
         run(settings(*TINY), tmp_path)
+
+
+ELSEWHERE = torch.device("meta")  # a device without memory: shapes and places are real, numbers are not
+
+
+class OnOneDevice(TorchDispatchMode):
+    """Refuses operations that read or write a tensor of the CPU: a graph would take its number for a constant."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, torch.Tensor)]
+        assert all(tensor.device == ELSEWHERE for tensor in tensors), f"{func} uses a tensor of the CPU"
+        return out
+
+
+def step_and_evaluation(monkeypatch: pytest.MonkeyPatch, *, precision: str, **net: Any) -> tuple[TrainStep, Evaluation]:
+    """Those of a net on the device without memory, nothing captured."""
+    monkeypatch.setattr(step, "capture", lambda work, **_: work)
+    monkeypatch.setitem(evaluate.BATCH, ELSEWHERE.type, 1000)
+    with ELSEWHERE:
+        model = CifarNet(**net).train()
+        split = Split(torch.zeros(200, 8, 8, 3, dtype=torch.uint8), torch.zeros(200, dtype=torch.int64))
+        mean, std = torch.zeros(3), torch.ones(3)
+    optimizer = build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4, weight_decay_on="weights")
+    monkeypatch.setattr(optimizer, "step", lambda **_: None)  # fused SGD knows real devices alone
+    chosen = Precision(precision, "cpu")
+    update = TrainStep(
+        State(model, optimizer, chosen.scaler(), Totals(ELSEWHERE)),
+        stream=BatchStream(num_images=200, batch_size=16, padding=1, augment=True, seed=0),
+        dataset=Dataset(split, None, split, [], mean, std, fingerprint=""),
+        precision=chosen,
+    )
+    return update, Evaluation(model, split, mean=mean, std=std, precision=chosen)
+
+
+@pytest.mark.parametrize("precision", ["off", "bf16", "fp16"])
+@pytest.mark.parametrize("net", [{}, {"block": "v2", "shortcut": "B"}, {"shortcut": "none"}], ids=str)
+def test_a_step_and_an_evaluation_stay_on_their_device(
+    monkeypatch: pytest.MonkeyPatch, precision: str, net: dict[str, Any]
+) -> None:
+    update, evaluation = step_and_evaluation(monkeypatch, precision=precision, depth=8, **net)
+    with OnOneDevice():
+        update.update()
+        evaluation.add_batch()
+    update.number = torch.zeros((), dtype=torch.int64)
+    with pytest.raises(AssertionError, match="uses a tensor of the CPU"), OnOneDevice():
+        update.update()
