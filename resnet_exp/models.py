@@ -29,7 +29,11 @@ def relu(x: Tensor) -> Tensor:
 
 
 class PaddedIdentity(nn.Module):
-    """Option A of [P1] 3.3: every `stride`-th pixel, the missing channels zero. Holds no parameter."""
+    """Option A of [P1] 3.3: every `stride`-th pixel, the missing channels zero. Holds no parameter.
+
+    A window of one pixel picks it. Slices would do the same, but their gradient is laid out channels first, and the
+    backward pass around it then reads two layouts at once.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
         super().__init__()
@@ -37,7 +41,7 @@ class PaddedIdentity(nn.Module):
         self.missing = out_channels - in_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        pixels = x[:, :, :: self.stride, :: self.stride]
+        pixels = F.avg_pool2d(x, kernel_size=1, stride=self.stride)
         return F.pad(pixels, (0, 0, 0, 0, 0, self.missing))  # (N, C, H, W) -> (N, C + missing, H/s, W/s)
 
 

@@ -208,6 +208,24 @@ def test_option_a_takes_every_second_pixel_and_appends_zeros() -> None:
     assert y[:, 2:].count_nonzero() == 0
 
 
+@pytest.mark.parametrize("bottleneck", [False, True])
+@pytest.mark.parametrize("block", ["v1", "v2"])
+@pytest.mark.parametrize("shortcut", ["none", "A", "B", "C"])
+def test_gradients_between_blocks_stay_channels_last(block: str, shortcut: str, bottleneck: bool) -> None:
+    """Else the operations around one that does not read two layouts at once, which is slow."""
+    net = CifarNet(depth=20, block=block, shortcut=shortcut, bottleneck=bottleneck, width=4)
+    net = net.to(memory_format=torch.channels_last)
+    last, gradients = torch.channels_last, list[bool]()
+
+    def watch(_: nn.Module, args: tuple[Tensor]) -> None:
+        args[0].register_hook(lambda gradient: gradients.append(gradient.is_contiguous(memory_format=last)))
+
+    for unit in net.blocks:
+        unit.register_forward_pre_hook(watch)
+    net(torch.randn(2, 3, 16, 16).contiguous(memory_format=last)).sum().backward()
+    assert gradients == [True] * len(net.blocks)
+
+
 @pytest.mark.parametrize(
     ("option", "same", "other"),
     [
