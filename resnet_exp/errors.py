@@ -43,7 +43,7 @@ def message(error: BaseException) -> str:
         return f"{text.split(chr(39))[1]}: several values; add -m to train one net for each"
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         return message_of_override(error, cause)
-    if type(error).__name__ == "OutOfMemoryError":
+    if type(error).__name__ == "OutOfMemoryError" or re.search(r"CUDA error: out of memory|STATUS_ALLOC_FAILED", text):
         return "out of GPU memory\ntry a smaller train.batch_size, amp=bf16, or device=cpu"
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in text:
         return "out of memory\ntry a smaller train.batch_size, width or data.train_limit"

@@ -15,6 +15,8 @@ class UncompletedJobError(RuntimeError):
     ("error", "parts"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has"), ["GPU memory", "amp="]),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might"), ["out of GPU memory", "device=cpu"]),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), ["out of GPU memory"]),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), ["out of memory", "train_limit"]),
         (MemoryError(), ["out of memory", "train.batch_size"]),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a/b.pt"), ["a/b.pt: No space left", "the same command"]),
