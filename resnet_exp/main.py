@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -87,6 +88,8 @@ def job(composed: DictConfig) -> None:
         in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
         fail(explain(error), where=where if in_sweep else "")
         if in_sweep:
+            # Hydra keeps the error until the sweep ends, and with it whatever the job had on the GPU.
+            traceback.clear_frames(error.__traceback__)
             raise JobFailedError(explain(error)) from error
         sys.exit(1)
 
