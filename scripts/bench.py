@@ -38,7 +38,7 @@ CONVENTIONAL_WORKERS = 4  # what both the other repository and most examples tak
 
 
 class Contender:
-    """A process that trains a net when it is told to.
+    """A process that trains a net when it is told to; made once it is ready, so that none disturbs another's start.
 
     Raises:
         RuntimeError: it ended before its time, as on a GPU whose memory is full.
@@ -50,6 +50,7 @@ class Contender:
         self.process = subprocess.Popen(
             [sys.executable, script, name, net, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        self.start_up = self.hear()
 
     def tell(self, line: str) -> None:
         assert self.process.stdin
@@ -74,13 +75,13 @@ class Contender:
 
 
 def compare(contenders: list[Contender], *, steps: int, rounds: int) -> dict[str, Any]:
-    """Images per second in each round, start-up and memory of each; the first round, to warm up, is not kept."""
-    found: dict[str, Any] = {c.name: {"start_up": c.hear(), "images_per_second": []} for c in contenders}
-    for number in range(rounds + 1):
+    """Images per second in each round, start-up and memory of each."""
+    found: dict[str, Any] = {c.name: {"start_up": c.start_up, "images_per_second": []} for c in contenders}
+    for _ in range(rounds):
         for contender in contenders:
-            seconds = contender.ask(f"train {steps if number else 3}")
-            if number:
-                found[contender.name]["images_per_second"].append(steps * BATCH / seconds)
+            contender.ask("settle")
+            seconds = contender.ask(f"train {steps}")
+            found[contender.name]["images_per_second"].append(steps * BATCH / seconds)
     for contender in contenders:
         found[contender.name]["peak_memory_bytes"] = contender.ask("memory")
     return found
@@ -90,8 +91,7 @@ def together(net: str, count: int, *, steps: int, rounds: int, options: list[str
     """Images per second of `count` runs at once, all of them summed, in each round."""
     runs = [Contender("auto", net, *options, "--threads", str(max(1, threads // count))) for _ in range(count)]
     for run in runs:
-        run.hear()
-        run.ask("train 3")
+        run.ask("settle")
     rates = []
     for _ in range(rounds):
         begun = time.perf_counter()

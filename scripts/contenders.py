@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """What scripts/bench.py measures, each in a process of its own: it trains as many updates as a line of input says.
 
-Input: lines `train N`, `profile N` or `memory`; output: a line of JSON for each, and one before the first.
+Input: lines `settle`, `train N`, `profile N` or `memory`; output: a line of JSON for each, and one before the first.
 """
 
 import argparse
@@ -42,7 +42,7 @@ BATCH, NUM_IMAGES, SIZE, PADDING = 128, 50_000, 32, 4
 LR, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 COMPILE = {"auto": "auto", "eager": False, "blocks": True, "net": True}  # ways to be "ours"
-UNTIMED = 3  # updates before each round: then a loader's workers are as far ahead as in the middle of an epoch
+UNTIMED = 3  # updates that settle a contender: then a loader's workers are as far ahead as in the middle of an epoch
 
 Train = Callable[[int], None]
 
@@ -117,7 +117,7 @@ class Pictures(torch.utils.data.Dataset):
 
 
 def conventional(model: nn.Module, device: torch.device, *, workers: int) -> tuple[Train, Callable[[], None]]:
-    """The loop that most repositories have, the other one too; and what takes batches away, to begin without a lead."""
+    """The loop that most repositories have, the other one too; and what takes away the batches that wait for it."""
     loader = DataLoader(Pictures(), BATCH, shuffle=True, num_workers=workers, pin_memory=device.type == "cuda")
     optimizer = torch.optim.SGD(model.parameters(), LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
 
@@ -138,11 +138,11 @@ def conventional(model: nn.Module, device: torch.device, *, workers: int) -> tup
             loss.item()
             (logits.argmax(1) != targets).float().mean().item()
 
-    def settle() -> None:
+    def take_away() -> None:
         for _ in itertools.islice(batches, 2 * workers):
             pass
 
-    return train, settle
+    return train, take_away
 
 
 def peer_net(folder: Path, net: str) -> nn.Module:
@@ -191,7 +191,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores: as they do
     device = choose_device(arguments.device)
-    settle: Callable[[], None] = lambda: None  # noqa: E731
+    take_away: Callable[[], None] = lambda: None  # noqa: E731
     if arguments.name in COMPILE:
         set_up(device, threads=arguments.threads, deterministic=False)
         train = ours(arguments.net, device, how=arguments.name, streams=arguments.streams)
@@ -202,21 +202,23 @@ def main() -> None:
         model = model.to(device).train()
         if arguments.name == "peer" and device.type == "cuda":
             model = nn.DataParallel(model, device_ids=[device.index])  # as it does itself
-        train, settle = conventional(model, device, workers=arguments.workers)
+        train, take_away = conventional(model, device, workers=arguments.workers)
     train(1)
     wait(device)
     ready = time.perf_counter()
     print(json.dumps({"import_s": IMPORTED - BEGUN, "first_step_s": ready - IMPORTED}), flush=True)
     for line in sys.stdin:
         verb, _, count = line.strip().partition(" ")
-        if verb == "train":
-            settle()
+        answer: Any = None
+        if verb == "settle":
+            take_away()
             train(UNTIMED)
             wait(device)
+        elif verb == "train":
             begun = time.perf_counter()
             train(int(count))
             wait(device)
-            answer: Any = time.perf_counter() - begun
+            answer = time.perf_counter() - begun
         elif verb == "profile":
             answer = costliest(train, int(count), device)
         else:
