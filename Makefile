@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick test slow reference lint clean
+.PHONY: help setup quick test slow gpu reference lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,11 +20,14 @@ $(READY): pyproject.toml
 quick: $(READY)  ## the study in three minutes on a CPU, without network
 	$(BIN)/resnet-exp experiment=quick
 
-test: $(READY)  ## all tests but the slow ones
-	$(BIN)/python -m pytest -n auto -m 'not slow'
+test: $(READY)  ## all tests but the slow ones, on the CPU
+	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -n auto -m 'not slow'
 
-slow: $(READY)  ## the slow tests
-	$(BIN)/python -m pytest -m slow
+slow: $(READY)  ## the slow tests, on the CPU
+	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -m slow
+
+gpu: $(READY)  ## the tests of a GPU, which they want for themselves
+	$(BIN)/python -m pytest -m gpu
 
 reference: $(READY)  ## repeat the recorded studies: hours; DATA='data=image_folder data.root=DIR' for other images
 	scripts/reference.sh $(DATA)
