@@ -1,13 +1,13 @@
-"""Errors over a whole split, and BN statistics recomputed on one. The device is waited for once, at the end."""
+"""Errors over a whole split, and BN statistics recomputed for the last weights. The device is waited for at the end."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnet_exp.batches import normalise
+from resnet_exp.batches import BatchStream, Draw, crop_and_flip, normalise, pad
 from resnet_exp.capture import capture
 from resnet_exp.data import Split
 from resnet_exp.machine import Precision
@@ -73,28 +73,26 @@ class Evaluation:
         return result
 
 
-def whole_batches(split: Split, *, mean: Tensor, std: Tensor) -> Iterator[Tensor]:
-    """The images of a split in order, (N, 3, S, S) float32 as channels_last, in batches as equal as can be."""
-    for images in split.images.tensor_split(math.ceil(len(split) / BATCH[split.labels.device.type])):
-        yield normalise(images.permute(0, 3, 1, 2), mean=mean, std=std)
+def training_batches(split: Split, stream: BatchStream, *, first: int, mean: Tensor, std: Tensor) -> Iterator[Tensor]:
+    """Batches `first` and following as training sees them, (B, 3, S, S) float32: 5,000 images or an epoch."""
+    padded, size = pad(split.images, padding=stream.padding), split.images.shape[1]
+    for step in range(first, first + math.ceil(min(BN_IMAGES, len(split)) / stream.batch_size)):
+        draw = Draw(*(drawn.to(split.labels.device) for drawn in stream.batches(step)))
+        yield normalise(crop_and_flip(padded, draw, size=size), mean=mean, std=std)
 
 
 @torch.no_grad()
 def recompute_batch_norm(
-    model: nn.Module,
-    split: Split,
-    *,
-    mean: Tensor,
-    std: Tensor,
-    precision: Precision,
-    check: Callable[[], None] = nothing,
+    model: nn.Module, batches: Iterable[Tensor], *, precision: Precision, check: Callable[[], None] = nothing
 ) -> None:
-    """Replaces BN's moving averages by plain averages over a split, or over 5,000 images of it.
+    """Replaces BN's moving averages by plain averages over batches.
 
     Moving averages lag behind the weights: comparing errors before and after tells a failure of BN from one of
-    optimisation.
+    optimisation. So the batches must be like those of training: the black border of a crop is part of the statistics
+    that the weights were trained with.
 
     Args:
+        batches: images, (B, 3, S, S).
         check: called before every batch; what it raises leaves the statistics half done.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -102,10 +100,8 @@ def recompute_batch_norm(
     for norm in norms:
         norm.reset_running_stats()
     model.train()
-    shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))  # sets may be sorted by class
-    sample = split.take(shuffled[:BN_IMAGES].to(split.labels.device))
     with torch.compiler.set_stance("force_eager"):
-        for number, images in enumerate(whole_batches(sample, mean=mean, std=std)):
+        for number, images in enumerate(batches):
             check()
             for norm in norms:
                 norm.momentum = 1 / (number + 1)  # the n-th of n batches: so the average becomes a plain one

@@ -16,7 +16,7 @@ from resnet_exp.checkpoint import load_checkpoint
 from resnet_exp.compiling import choose_compile, compile_blocks
 from resnet_exp.config import Config, flatten
 from resnet_exp.data import Dataset, load_dataset
-from resnet_exp.evaluate import Evaluation, recompute_batch_norm
+from resnet_exp.evaluate import Evaluation, recompute_batch_norm, training_batches
 from resnet_exp.machine import Precision, choose_device, choose_precision, choose_threads, environment, set_up
 from resnet_exp.models import CifarNet, LayerCost, describe, initialise
 from resnet_exp.optim import build_optimizer, lr_at
@@ -161,7 +161,7 @@ def train_run(config: Config, folder: RunFolder) -> None:
             )
             with suppress(Stopped):  # all is saved: the same command begins with these errors
                 stop.check()
-                errors = final_errors(parts, check=stop.check)
+                errors = final_errors(parts, stream=stream, steps=length.steps, check=stop.check)
                 folder.add_hparams(flatten(config.to_dict()), folder.last_errors(), step=length.steps)
                 result = trained | errors
     finally:
@@ -171,16 +171,17 @@ def train_run(config: Config, folder: RunFolder) -> None:
     log.info("%s: %s", result["status"], folder.path)
 
 
-def final_errors(parts: Parts, *, check: Callable[[], None]) -> dict[str, float]:
+def final_errors(parts: Parts, *, stream: BatchStream, steps: int, check: Callable[[], None]) -> dict[str, float]:
     """Errors (%) of the last weights: training set without augmentation, and test set with BN statistics recomputed.
 
-    Changes the net's BN statistics.
+    Changes the net's BN statistics: to those of the batches that would follow the `steps` of training.
     """
     dataset = parts.dataset
     log.info("measuring the final errors on all %s training images", f"{len(dataset.train):,}")
     how: Any = {"mean": dataset.mean, "std": dataset.std, "precision": parts.precision}
     clean = Evaluation(parts.model, dataset.train, **how)(check=check)
-    recompute_batch_norm(parts.model, dataset.train, **how, check=check)
+    batches = training_batches(dataset.train, stream, first=steps, mean=dataset.mean, std=dataset.std)
+    recompute_batch_norm(parts.model, batches, precision=parts.precision, check=check)
     recomputed = Evaluation(parts.model, dataset.test, **how)(check=check)
     return {"train_error_clean": clean[1], "test_error_recomputed_bn": recomputed[1]}
 

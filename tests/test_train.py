@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from resnet_exp import evaluate, tasks, train
-from resnet_exp.batches import BatchStream
+from resnet_exp.batches import BatchStream, crop_and_flip, pad
 from resnet_exp.checkpoint import load_checkpoint
 from resnet_exp.config import Config
 from resnet_exp.data import Dataset, Split
-from resnet_exp.evaluate import Evaluation, recompute_batch_norm
+from resnet_exp.evaluate import Evaluation, recompute_batch_norm, training_batches
 from resnet_exp.machine import Precision
 from resnet_exp.models import CifarNet, initialise
 from resnet_exp.optim import lr_at
@@ -237,7 +237,7 @@ def test_the_resume_test_sees_a_trainer_that_begins_anew(
         monkeypatch.setattr(tasks, "lr_at", lambda step, **arguments: lr_at(step - 4, **arguments))
     elif what == "sampler":
         batches = BatchStream.batches
-        monkeypatch.setattr(BatchStream, "batches", lambda stream, step, count: batches(stream, step - 4, count))
+        monkeypatch.setattr(BatchStream, "batches", lambda stream, step, count=1: batches(stream, step - 4, count))
     run(config, tmp_path / "parts")
     assert same(tmp_path / "parts", tmp_path / "whole") == (what == "nothing")
 
@@ -321,27 +321,42 @@ def test_evaluation_is_that_of_eval_mode_and_changes_nothing(shapes: Dataset) ->
     assert error == pytest.approx(100 * (logits.argmax(1) != shapes.test.labels).float().mean().item())
 
 
-def test_recomputed_bn_statistics_are_those_of_the_split(shapes: Dataset) -> None:
+def seen_by_training(split: Split, *, batch_size: int, augment: bool = True) -> tuple[list[torch.Tensor], BatchStream]:
+    """Some batches after the third one, and the stream they come from; normalised by round numbers."""
+    stream = BatchStream(num_images=len(split), batch_size=batch_size, padding=1, augment=augment, seed=5)
+    mean, std = torch.full((3,), 0.5), torch.full((3,), 0.3)
+    return list(training_batches(split, stream, first=3, mean=mean, std=std)), stream
+
+
+def test_recomputed_bn_statistics_are_those_of_the_batches(shapes: Dataset) -> None:
     model = net()
-    recompute_batch_norm(model, shapes.train, mean=shapes.mean, std=shapes.std, precision=OFF)
-    images = (shapes.train.images.permute(0, 3, 1, 2).float() / 255 - shapes.mean.view(1, 3, 1, 1)) / shapes.std.view(
-        1, 3, 1, 1
-    )
-    out = model.stem[0](images)
-    assert torch.allclose(model.stem[1].running_mean, out.mean((0, 2, 3)), atol=1e-5)
-    assert torch.allclose(model.stem[1].running_var, out.var((0, 2, 3)), rtol=1e-4)
+    batches, _ = seen_by_training(shapes.train, batch_size=40)
+    assert [len(batch) for batch in batches] == [40, 40, 40], "an epoch of 100 images"
+    recompute_batch_norm(model, batches, precision=OFF)
+    outs = [model.stem[0](batch) for batch in batches]
+    assert torch.allclose(model.stem[1].running_mean, torch.stack([o.mean((0, 2, 3)) for o in outs]).mean(0), atol=1e-5)
+    assert torch.allclose(model.stem[1].running_var, torch.stack([o.var((0, 2, 3)) for o in outs]).mean(0), rtol=1e-4)
     assert model.stem[1].momentum == 0.1
 
 
+@pytest.mark.parametrize("augment", [True, False])
+def test_bn_is_recomputed_on_batches_like_those_of_training(shapes: Dataset, augment: bool) -> None:
+    """The next ones of the run's own stream, with their black borders."""
+    split = shapes.train
+    batches, stream = seen_by_training(split, batch_size=50, augment=augment)
+    for step, batch in zip((3, 4), batches, strict=True):
+        images = crop_and_flip(pad(split.images, padding=1), stream.batches(step), size=8)
+        assert torch.allclose(batch, (images / 255 - 0.5) / 0.3, atol=1e-6)
+
+
 def test_bn_is_recomputed_on_images_from_all_of_a_sorted_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "BN_IMAGES", 100)
+    monkeypatch.setattr(evaluate, "BN_IMAGES", 400)
     brightness = torch.arange(1000) // 4
     rising = Split(brightness.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 8, 8, 3).contiguous(), brightness)
-    model, mean, std = net(), torch.full((3,), 0.5), torch.full((3,), 0.3)
-    recompute_batch_norm(model, rising, mean=mean, std=std, precision=OFF)
-    whole = net()
+    model, whole = net(), net()
+    recompute_batch_norm(model, seen_by_training(rising, batch_size=50)[0], precision=OFF)
     monkeypatch.undo()
-    recompute_batch_norm(whole, rising, mean=mean, std=std, precision=OFF)
+    recompute_batch_norm(whole, seen_by_training(rising, batch_size=50)[0], precision=OFF)
     assert torch.allclose(model.stem[1].running_mean, whole.stem[1].running_mean, atol=0.2)
     assert torch.allclose(model.stem[1].running_var, whole.stem[1].running_var, rtol=0.3)
 
