@@ -12,5 +12,9 @@ data=("${@:-data=cifar10}")
 "${run[@]}" "${data[@]}" study=cpu-600 model=plain,resnet depth=20,56,110 data.test_limit=2000 optim.lr=0.04 \
     train.steps=600 train.eval_every=50 train.save_every=100 optim.milestones=[300,450] optim.warmup_steps=4
 
+# 20 and 56 layers for longer; the deeper ones first, so that both cores are busy to the end.
+"${run[@]}" "${data[@]}" study=cpu-1500 seed=0,1 model=plain,resnet depth=56,20 data.test_limit=2000 optim.lr=0.04 \
+    train.steps=1500 train.eval_every=100 train.save_every=100 optim.milestones=[750,1125]
+
 # Narrow nets on small images: little enough for several seeds.
 "${run[@]}" experiment=quick "${data[@]}" study=narrow seed=0,1,2 data.train_limit=5000 data.test_limit=2000

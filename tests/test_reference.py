@@ -1,17 +1,28 @@
 """The recorded studies: their report, computed anew, has the numbers that were recorded."""
 
 import csv
+import itertools
 import math
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
+from omegaconf import DictConfig, OmegaConf
 
 from resnet_exp.analysis import load_runs
+from resnet_exp.config import Config, differences
+from resnet_exp.main import conf_dir
 from resnet_exp.report import write_report
+from resnet_exp.sweep import expand
 from tests.conftest import ROOT
 
 REFERENCE = ROOT / "outputs" / "reference"
 STUDIES = sorted(folder.name for folder in REFERENCE.iterdir() if folder.is_dir())
+
+
+IMAGES = ("data=image_folder", "data.root=images", "data.title='CIFAR-10, JPEG q75 copy'")
 
 
 def cells(file: Path) -> list[list[str]]:
@@ -50,3 +61,42 @@ def test_a_record_is_whole(study: str) -> None:
     machine = (folder / "MACHINE.md").read_text()
     for part in ("## Hardware", "## Versions", "## Commands", "## Wall time", "## What went wrong"):
         assert part in machine
+
+
+def commands() -> list[list[str]]:
+    """The overrides of each command that `make reference` would give."""
+    script = ROOT / "scripts" / "reference.sh"
+    text = script.read_text()
+    printing = text.replace("run=(.venv/bin/resnet-exp -m", "run=(printf '%s\\n' resnet-exp")
+    assert printing != text
+    said = subprocess.run(["bash", "-c", printing, script, *IMAGES], capture_output=True, text=True, check=True).stdout
+    return [words.split("\n")[:-1] for words in said.split("resnet-exp\n")[1:]]
+
+
+def jobs(overrides: list[str], settings: Callable[..., Config]) -> list[Config]:
+    """What a sweep of these overrides trains."""
+    of_net = [override for override in overrides if not override.startswith("hydra/")]
+    own = DictConfig({})
+    for override in of_net:
+        if override.startswith("experiment="):
+            file = conf_dir() / "experiment" / f"{override.partition('=')[2]}.yaml"
+            own = OmegaConf.load(file).hydra.sweeper.params
+    choices = expand(DictConfig({"hydra": {"sweeper": {"params": own}, "overrides": {"task": of_net}}}))
+    combinations = itertools.product(*choices.values())
+    return [settings(*(f"{k}={v}" for k, v in zip(choices, values, strict=True))) for values in combinations]
+
+
+def test_make_reference_repeats_what_was_recorded(
+    settings: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("train", "test"):
+        (tmp_path / "images" / part).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for overrides in commands():
+        repeated = {Path(job.study, job.name, f"seed{job.seed}"): job for job in jobs(overrides, settings)}
+        (study,) = {path.parts[0] for path in repeated}
+        recorded = {file.parent.relative_to(REFERENCE): file for file in (REFERENCE / study).rglob("config.yaml")}
+        assert repeated.keys() == recorded.keys()
+        for path, job in repeated.items():
+            assert differences(yaml.safe_load(recorded[path].read_text()), job) == []
+    assert len(commands()) == len(STUDIES)
