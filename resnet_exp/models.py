@@ -19,8 +19,28 @@ def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2
     return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
 
 
-def conv1x1(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
+def pick_pixels(x: Tensor, *, stride: int) -> Tensor:
+    """Every `stride`-th pixel, (N, C, H, W) -> (N, C, H/s, W/s), by a window of one pixel.
+
+    Slices would do the same, but their gradient is laid out channels first, and the backward pass around it then reads
+    two layouts at once.
+    """
+    return F.avg_pool2d(x, kernel_size=1, stride=stride)
+
+
+class Conv1x1(nn.Conv2d):
+    """A 1x1 convolution without bias; a stride picks the pixels first, which computes the same.
+
+    oneDNN's own strided one, in channels_last on a CPU, writes past its memory where there are fewer input channels
+    than it takes at a time (8 with AVX2): wrong gradients or a crash (uxlfoundation/oneDNN#6035, torch 2.14).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, 1, bias=False)
+        self.picked_stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(pick_pixels(x, stride=self.picked_stride) if self.picked_stride > 1 else x)
 
 
 def relu(x: Tensor) -> Tensor:
@@ -29,11 +49,7 @@ def relu(x: Tensor) -> Tensor:
 
 
 class PaddedIdentity(nn.Module):
-    """Option A of [P1] 3.3: every `stride`-th pixel, the missing channels zero. Holds no parameter.
-
-    A window of one pixel picks it. Slices would do the same, but their gradient is laid out channels first, and the
-    backward pass around it then reads two layouts at once.
-    """
+    """Option A of [P1] 3.3: every `stride`-th pixel, the missing channels zero. Holds no parameter."""
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
         super().__init__()
@@ -41,7 +57,7 @@ class PaddedIdentity(nn.Module):
         self.missing = out_channels - in_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        pixels = F.avg_pool2d(x, kernel_size=1, stride=self.stride)
+        pixels = pick_pixels(x, stride=self.stride)
         return F.pad(pixels, (0, 0, 0, 0, 0, self.missing))  # (N, C, H, W) -> (N, C + missing, H/s, W/s)
 
 
@@ -49,7 +65,7 @@ class Projection(nn.Sequential):
     """Options B and C of [P1] 3.3: a 1x1 convolution, followed by BN in v1 and by nothing in v2 ([P2]'s code)."""
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int, norm: bool) -> None:
-        super().__init__(conv1x1(in_channels, out_channels, stride=stride))
+        super().__init__(Conv1x1(in_channels, out_channels, stride=stride))
         if norm:
             self.append(nn.BatchNorm2d(out_channels))
 
@@ -85,9 +101,9 @@ def make_convs(in_channels: int, channels: int, *, stride: int, bottleneck: bool
     if not bottleneck:
         return [conv3x3(in_channels, channels, stride=stride), conv3x3(channels, channels)]
     return [
-        conv1x1(in_channels, channels, stride=stride),
+        Conv1x1(in_channels, channels, stride=stride),
         conv3x3(channels, channels),
-        conv1x1(channels, EXPANSION * channels),
+        Conv1x1(channels, EXPANSION * channels),
     ]
 
 
@@ -252,6 +268,11 @@ class LayerCost:
     macs: int  # multiply-adds
 
 
+def kind_of(module: nn.Module) -> str:
+    """The name that torch has for it or for what it is made from."""
+    return next(kind.__name__ for kind in type(module).__mro__ if kind.__module__.startswith("torch."))
+
+
 def describe(model: nn.Module, *, image_size: int) -> list[LayerCost]:
     """Shape, parameters and multiply-adds of every layer, for one image of `image_size` pixels a side.
 
@@ -268,7 +289,7 @@ def describe(model: nn.Module, *, image_size: int) -> list[LayerCost]:
         flops = counter.get_total_flops()
         params = sum(p.numel() for p in module.parameters(recurse=False))
         macs = (flops - flops_before) // 2
-        costs.append(LayerCost(path, type(module).__name__, tuple(output.shape[1:]), params, macs))
+        costs.append(LayerCost(path, kind_of(module), tuple(output.shape[1:]), params, macs))
         flops_before = flops
 
     hooks = [

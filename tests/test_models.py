@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnet_exp.models import CifarNet, PaddedIdentity, Projection, describe, initialise, make_shortcut
+from resnet_exp.models import CifarNet, Conv1x1, PaddedIdentity, Projection, describe, initialise, make_shortcut
 
 PARAMS = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962, 1202: 19_421_274}
 MACS = {20: 40.6, 56: 125.5, 110: 252.9}  # millions
@@ -224,6 +224,23 @@ def test_gradients_between_blocks_stay_channels_last(block: str, shortcut: str, 
         unit.register_forward_pre_hook(watch)
     net(torch.randn(2, 3, 16, 16).contiguous(memory_format=last)).sum().backward()
     assert gradients == [True] * len(net.blocks)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 8, 12, 16])
+def test_a_strided_1x1_convolution_computes_the_same_as_torchs(channels: int) -> None:
+    """In double precision torch computes it with another library, which may be trusted at any width."""
+    torch.manual_seed(0)
+    conv = Conv1x1(channels, 8, stride=2).to(memory_format=torch.channels_last)
+    for _ in range(5):  # where memory is written out of bounds, not every time shows it
+        x = torch.randn(32, channels, 32, 32).contiguous(memory_format=torch.channels_last).requires_grad_()
+        y = conv(x)
+        weights = torch.randn_like(y)
+        found = torch.autograd.grad((y * weights).sum(), [x, conv.weight])
+        x_64, weight_64 = x.detach().double().requires_grad_(), conv.weight.detach().double().requires_grad_()
+        y_64 = F.conv2d(x_64, weight_64, stride=2)
+        expected = torch.autograd.grad((y_64 * weights.double()).sum(), [x_64, weight_64])
+        for one, other in zip([y, *found], [y_64, *expected], strict=True):
+            assert torch.allclose(one.double(), other, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize(
