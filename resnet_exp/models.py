@@ -48,6 +48,25 @@ def relu(x: Tensor) -> Tensor:
     return F.relu(x, inplace=True)
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """BN whose batches `CifarNet` counts, for all its layers at once: on a GPU each count would be a launch."""
+
+    momentum: float  # never None, as torch allows: the moving average needs no count
+    num_batches_tracked: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=self.training,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
+
+
 class PaddedIdentity(nn.Module):
     """Option A of [P1] 3.3: every `stride`-th pixel, the missing channels zero. Holds no parameter."""
 
@@ -67,7 +86,7 @@ class Projection(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, *, stride: int, norm: bool) -> None:
         super().__init__(Conv1x1(in_channels, out_channels, stride=stride))
         if norm:
-            self.append(nn.BatchNorm2d(out_channels))
+            self.append(BatchNorm(out_channels))
 
 
 def make_shortcut(option: str, in_channels: int, out_channels: int, *, stride: int, norm: bool) -> nn.Module | None:
@@ -116,7 +135,7 @@ class BlockV1(nn.Module):
         super().__init__()
         convs = make_convs(in_channels, channels, stride=stride, bottleneck=bottleneck)
         self.convs = nn.ModuleList(convs)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(conv.out_channels) for conv in convs)
+        self.norms = nn.ModuleList(BatchNorm(conv.out_channels) for conv in convs)
         self.out_channels = convs[-1].out_channels
         self.shortcut = make_shortcut(option, in_channels, self.out_channels, stride=stride, norm=True)
 
@@ -143,7 +162,7 @@ class BlockV2(nn.Module):
         super().__init__()
         convs = make_convs(in_channels, channels, stride=stride, bottleneck=bottleneck)
         self.convs = nn.ModuleList(convs)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(conv.in_channels) for conv in convs)
+        self.norms = nn.ModuleList(BatchNorm(conv.in_channels) for conv in convs)
         self.out_channels = convs[-1].out_channels
         self.shortcut = make_shortcut(option, in_channels, self.out_channels, stride=stride, norm=False)
         self.activate_before_split = first or not isinstance(self.shortcut, nn.Identity)
@@ -198,7 +217,7 @@ class CifarNet(nn.Module):
         # v1 activates the stem's output here; v2 does it in its first block, and closes with one more BN-ReLU.
         self.stem = nn.Sequential(conv3x3(3, width))
         if block == "v1":
-            self.stem.extend([nn.BatchNorm2d(width), nn.ReLU(inplace=True)])
+            self.stem.extend([BatchNorm(width), nn.ReLU(inplace=True)])
         channels = width
         stages = []
         for stage in range(STAGES):
@@ -218,8 +237,9 @@ class CifarNet(nn.Module):
         self.stage1, self.stage2, self.stage3 = stages
         self.last = nn.Sequential()
         if block == "v2":
-            self.last.extend([nn.BatchNorm2d(channels), nn.ReLU(inplace=True)])
+            self.last.extend([BatchNorm(channels), nn.ReLU(inplace=True)])
         self.head = nn.Linear(channels, num_classes)
+        self.norms = [module for module in self.modules() if isinstance(module, BatchNorm)]
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -227,6 +247,8 @@ class CifarNet(nn.Module):
         return [*self.stage1, *self.stage2, *self.stage3]
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            torch._foreach_add_([norm.num_batches_tracked for norm in self.norms], 1)
         x = self.stem(images)  # (N, 3, S, S) -> (N, width, S, S)
         x = self.stage1(x)  # (N, C, S, S)
         x = self.stage2(x)  # (N, 2C, S/2, S/2)

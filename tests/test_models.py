@@ -226,6 +226,23 @@ def test_gradients_between_blocks_stay_channels_last(block: str, shortcut: str, 
     assert gradients == [True] * len(net.blocks)
 
 
+def test_bn_is_torchs_and_counts_its_batches_in_training() -> None:
+    torch.manual_seed(0)
+    net = random_net(depth=8, shortcut="B").train()
+    theirs = copy.deepcopy(net)
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.__class__ = nn.BatchNorm2d
+    theirs.norms = [nn.BatchNorm2d(1)]  # else they would be counted twice
+    for mode in (True, True, False):
+        images = torch.randn(4, 3, 8, 8)
+        assert torch.equal(net.train(mode)(images), theirs.train(mode)(images))
+    assert net.state_dict().keys() == theirs.state_dict().keys()
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, theirs.state_dict()[name])
+        assert "num_batches" not in name or tensor == 2
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4, 8, 12, 16])
 def test_a_strided_1x1_convolution_computes_the_same_as_torchs(channels: int) -> None:
     """In double precision torch computes it with another library, which may be trusted at any width."""
