@@ -44,9 +44,13 @@ class Precision:
     name: str
     device_type: str
 
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """What convolutions and the head compute in; None: float32, like everything else."""
+        return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.name]
+
     def autocast(self) -> AbstractContextManager[None]:
-        dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
-        return torch.autocast(self.device_type, dtype=dtype, enabled=self.name != "off")
+        return torch.autocast(self.device_type, dtype=self.dtype, enabled=self.dtype is not None)
 
     def scaler(self) -> torch.amp.GradScaler:
         return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from resnet_exp.batches import BatchStream, Feed, crop_and_flip, normalise, pad
 from resnet_exp.capture import capture
+from resnet_exp.casting import CastWeights
 from resnet_exp.data import Dataset
 from resnet_exp.machine import Precision
 from resnet_exp.optim import use_lr_tensor
@@ -115,6 +116,7 @@ class TrainStep:
         self.feed = Feed(stream, device=device)
         self.feed.fill(state.step)
         self.number = torch.tensor(state.step, device=device)
+        self.net = CastWeights(state.model, dtype=precision.dtype)
         self.lr = use_lr_tensor(state.optimizer, device=device)
         self.last_lr: float | None = None
         self.replay = capture(self.update, device=device, remember=self.remember)
@@ -134,10 +136,11 @@ class TrainStep:
         images = normalise(crop_and_flip(self.padded, draw, size=self.size), mean=self.mean, std=self.std)
         labels = self.labels[draw.indices]
         with self.precision.autocast():
-            logits = state.model(images)
+            logits = self.net(images)
         loss = F.cross_entropy(logits.float(), labels)
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss).backward()
+        self.net.return_gradients()
         state.scaler.step(state.optimizer)
         state.scaler.update()
         loss, wrong = loss.detach(), (logits.detach().argmax(1) != labels).sum()

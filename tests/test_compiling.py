@@ -11,8 +11,10 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from resnet_exp import compiling
+from resnet_exp.casting import CastWeights
 from resnet_exp.compiling import choose_compile, compile_blocks
 from resnet_exp.config import Config
+from resnet_exp.machine import Precision
 from resnet_exp.models import CifarNet
 from tests.conftest import TINY
 from tests.test_train import rows, run
@@ -48,15 +50,19 @@ def test_compiling_is_for_gpus_and_for_those_who_have_a_compiler(
     assert not problem or problem in caplog.text
 
 
-def programs(depth: int, **net: object) -> int:
+def programs(depth: int, precision: Precision, **net: object) -> int:
     """How many programs the blocks of a net need in training."""
     torch._dynamo.reset()
     counter = CompileCounter()  # compiles to what it was given
     model = CifarNet(depth=depth, width=4, **net)
+    cast = CastWeights(model, dtype=precision.dtype)
     with torch.compiler.set_stance("default", force_backend=counter):
         compile_blocks(model.blocks)
-        for _ in range(2):
-            model(torch.randn(4, 3, 8, 8)).sum().backward()
+        for _ in range(3):
+            with precision.autocast():
+                logits = cast(torch.randn(4, 3, 8, 8))
+            logits.float().sum().backward()
+            cast.return_gradients()
     return counter.frame_count
 
 
@@ -65,9 +71,10 @@ def programs(depth: int, **net: object) -> int:
     [{}, {"block": "v2"}, {"shortcut": "none"}, {"shortcut": "C"}, {"bottleneck": True, "shortcut": "B"}],
     ids=str,
 )
-def test_a_deeper_net_needs_no_more_programs(net: dict[str, object]) -> None:
+@pytest.mark.parametrize("amp", ["off", "bf16"])
+def test_a_deeper_net_needs_no_more_programs(net: dict[str, object], amp: str) -> None:
     period = 9 if net.get("bottleneck") else 6
-    shallow, deep = (programs(period * blocks + 2, **net) for blocks in (3, 12))
+    shallow, deep = (programs(period * blocks + 2, Precision(amp, "cpu"), **net) for blocks in (3, 12))
     assert shallow == deep
     assert 5 <= deep <= 9
 
@@ -85,11 +92,14 @@ def test_blocks_are_compiled_for_training_alone(settings: Callable[..., Config],
 
 
 @pytest.mark.slow  # the compiler takes most of a minute
-def test_compiled_blocks_compute_the_same(settings: Callable[..., Config], tmp_path: Path) -> None:
-    run(settings(*TINY, "depth=8", "train.steps=2", "train.eval_every=1"), tmp_path / "eager")
-    run(settings(*TINY, "depth=8", "train.steps=2", "train.eval_every=1", "compile=true"), tmp_path / "compiled")
+@pytest.mark.parametrize("amp", ["off", "bf16"])
+def test_compiled_blocks_compute_the_same(settings: Callable[..., Config], tmp_path: Path, amp: str) -> None:
+    torch._dynamo.reset()
+    short = ("depth=8", "train.steps=2", "train.eval_every=1", f"amp={amp}")
+    run(settings(*TINY, *short), tmp_path / "eager")
+    run(settings(*TINY, *short, "compile=true"), tmp_path / "compiled")
     for eager, compiled in zip(rows(tmp_path / "eager"), rows(tmp_path / "compiled"), strict=True):
-        assert compiled["train_loss"] == pytest.approx(eager["train_loss"], rel=1e-3)
+        assert compiled["train_loss"] == pytest.approx(eager["train_loss"], rel=1e-3 if amp == "off" else 1e-2)
 
 
 def test_without_a_compiler_a_run_says_so_once_and_goes_on(tmp_path: Path) -> None:
