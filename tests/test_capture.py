@@ -189,3 +189,26 @@ def test_a_step_and_an_evaluation_stay_on_their_device(
     update.number = torch.zeros((), dtype=torch.int64)
     with pytest.raises(AssertionError, match="uses a tensor of the CPU"), OnOneDevice():
         update.update()
+
+
+@pytest.mark.parametrize("precision", ["off", "bf16", "fp16"])
+def test_nothing_is_launched_between_two_steps(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    """But for a new learning rate, and the draws of an epoch."""
+    update, _ = step_and_evaluation(monkeypatch, precision=precision, depth=8)
+    update(lr=0.1)
+    monkeypatch.setattr(update, "replay", lambda: None)
+
+    def launched(steps: int, *, lr: float) -> list[str]:
+        recording = Recording()
+        with recording:
+            for _ in range(steps):
+                update(lr=lr)
+        return [
+            func.overloadpacket.__name__
+            for func, read, *_ in recording.calls
+            if any(isinstance(leaf, torch.Tensor) and leaf.device == ELSEWHERE for leaf in tree_leaves(read))
+        ]
+
+    assert launched(11, lr=0.1) == []
+    assert launched(1, lr=0.1) == ["copy_"] * 3, "step 12 begins an epoch"
+    assert launched(1, lr=0.01) == ["fill_"]

@@ -9,7 +9,7 @@ import resnet_exp
 
 PACKAGE = Path(resnet_exp.__file__).parent
 MODULES = {file.stem: file for file in PACKAGE.glob("*.py")}
-LEAVES = {"models", "data", "optim", "checkpoint", "records", "batches", "machine"}
+LEAVES = {"models", "data", "optim", "checkpoint", "records", "batches", "casting", "machine"}
 WITHOUT_TORCH = {
     "config",
     "errors",
