@@ -4,14 +4,18 @@ The class is the shape. The colours of shape and ground lean towards the class, 
 texture, place, size, angle and noise say nothing.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_exp.workers import count_cores
+
 CLASSES = ("disk", "ring", "square", "frame", "triangle", "cross", "bar", "crescent", "star", "dots")
 TRAIN_SIZE, TEST_SIZE = 10_000, 2_000
-CHUNK = 500  # images drawn at a time: bounds the memory at large image sizes
+CHUNK = 500  # images drawn at a time, with a generator of their own
+MOST_AT_ONCE = 4  # chunks: both bound the memory at large image sizes
 TURN = 0.5  # radians a shape may be turned, either way
 TEXTURE = 0.2  # amplitude of the waves, of a range of 1
 NOISE = 0.06  # standard deviation of the pixels, of a range of 1
@@ -32,10 +36,12 @@ def draw_split(split: str, *, image_size: int) -> tuple[NDArray[np.uint8], NDArr
     """Images (N, S, S, 3) and labels (N,) of `train` (N = 10,000) or `test` (N = 2,000); labels go round in turn."""
     size, stream = {"train": (TRAIN_SIZE, 0), "test": (TEST_SIZE, 1)}[split]
     labels = np.arange(size) % len(CLASSES)
-    chunks = [
-        draw(labels[start : start + CHUNK], np.random.default_rng([stream, start]), image_size=image_size)
-        for start in range(0, size, CHUNK)
-    ]
+
+    def draw_chunk(start: int) -> NDArray[np.uint8]:
+        return draw(labels[start : start + CHUNK], np.random.default_rng([stream, start]), image_size=image_size)
+
+    with ThreadPoolExecutor(min(MOST_AT_ONCE, count_cores())) as threads:  # numpy lets them compute side by side
+        chunks = list(threads.map(draw_chunk, range(0, size, CHUNK)))
     return np.concatenate(chunks), labels.astype(np.int64)
 
 
