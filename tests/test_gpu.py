@@ -1,5 +1,6 @@
 """What only a GPU can show; skipped without one."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,24 @@ def test_steps_do_not_wait_for_the_gpu(shapes: Dataset, monkeypatch: pytest.Monk
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert update.state.totals.read() is not None
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_a_step_is_one_launch(shapes: Dataset, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Of all that asks the GPU to do something, as torch's profiler sees it."""
+    update = train_step(shapes, monkeypatch, way=way, precision="bf16")
+    update(lr=0.1)
+    torch.cuda.synchronize()
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        for _ in range(2):  # the third would begin an epoch
+            update(lr=0.1)
+        torch.cuda.synchronize()
+    called = Counter(event.name for event in profile.events() if event.name.startswith("cu"))
+    if not called:
+        pytest.skip("the profiler sees no call of the GPU's driver here")
+    work = {name: n for name, n in called.items() if any(word in name for word in ("Launch", "Memcpy", "Memset"))}
+    assert work == {"cudaGraphLaunch": 2}
 
 
 def test_a_step_allocates_nothing_once_it_is_captured(shapes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
