@@ -22,6 +22,12 @@ class Stopped(KeyboardInterrupt):
         self.exit_code = 128 + signum
 
 
+def bar_is_open() -> bool:
+    """Whether tqdm has begun a line that it has not ended, such as torchvision's of a download."""
+    bars = getattr(getattr(sys.modules.get("tqdm"), "tqdm", None), "_instances", ())
+    return any(not bar.disable for bar in list(bars))
+
+
 def stop_at_once(signum: int, frame: FrameType | None) -> None:
     """Ends the process without unwinding: every file is whole at every moment, and an exception could come anywhere.
 
@@ -31,8 +37,10 @@ def stop_at_once(signum: int, frame: FrameType | None) -> None:
     if workers.tell_workers(signum):
         return
     workers.end_workers()
-    with suppress(Exception):  # it may be in use just now
+    with suppress(Exception):  # they may be in use just now
         sys.stdout.flush()
+        if bar_is_open():
+            os.write(2, b"\n")
     os.write(2, b"stopped\n")
     os._exit(128 + signum)
 

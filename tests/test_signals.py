@@ -1,10 +1,12 @@
+import io
 import os
 import signal
 from collections.abc import Iterator
 
 import pytest
+from tqdm import tqdm
 
-from resnet_exp.signals import Stopped, StopRequest, catch_signals, stop_at_once
+from resnet_exp.signals import Stopped, StopRequest, bar_is_open, catch_signals, stop_at_once
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
@@ -95,3 +97,12 @@ def test_without_a_launcher_its_warning_is_left_alone() -> None:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     with StopRequest():
         assert signal.getsignal(signal.SIGUSR2) == signal.SIG_IGN
+
+
+def test_a_stop_does_not_write_into_a_bar() -> None:
+    assert not bar_is_open()
+    with tqdm(file=io.StringIO(), disable=True):
+        assert not bar_is_open()
+    with tqdm(file=io.StringIO()):
+        assert bar_is_open()
+    assert not bar_is_open()
