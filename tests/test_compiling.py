@@ -67,11 +67,17 @@ def programs(depth: int, precision: Precision, **net: object) -> int:
 
 
 @pytest.mark.parametrize(
-    "net",
-    [{}, {"block": "v2"}, {"shortcut": "none"}, {"shortcut": "C"}, {"bottleneck": True, "shortcut": "B"}],
+    ("net", "amp"),
+    [
+        ({}, "off"),
+        ({}, "bf16"),
+        ({"block": "v2"}, "bf16"),
+        ({"shortcut": "none"}, "bf16"),
+        ({"shortcut": "C"}, "bf16"),
+        ({"bottleneck": True, "shortcut": "B"}, "bf16"),
+    ],
     ids=str,
 )
-@pytest.mark.parametrize("amp", ["off", "bf16"])
 def test_a_deeper_net_needs_no_more_programs(net: dict[str, object], amp: str) -> None:
     period = 9 if net.get("bottleneck") else 6
     shallow, deep = (programs(period * blocks + 2, Precision(amp, "cpu"), **net) for blocks in (3, 12))
