@@ -65,7 +65,10 @@ def test_only_convolutions_and_the_head_are_cast() -> None:
 
 
 class Launches(TorchDispatchMode):
-    """Counts the operations below autograd, each of which a GPU would be given by itself."""
+    """Counts the operations below autograd, each of which a GPU would be given by itself.
+
+    Keeps none of their tensors, as a recording does: autograd would then copy gradients that it else takes over.
+    """
 
     def __init__(self) -> None:
         super().__init__()
