@@ -1,55 +1,6 @@
-"""The commands `resnet-exp` (or `python -m resnet_exp`) and `resnet-exp-report`: stoppable from their first moment."""
+"""`python -m resnet_exp`: the command `resnet-exp`."""
 
-import atexit
-import io
-import os
-import signal
-import sys
-from contextlib import suppress
-from importlib import import_module
-
-from resnet_exp.signals import catch_signals
-from resnet_exp.workers import end_workers
-
-
-def run(module: str) -> None:
-    """Imports a module, calls its `main` and ends the process. Exit codes of a stop: 130 SIGINT, 143 SIGTERM."""
-    catch_signals()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without ± or → is no reason to fail
-    code = 0
-    try:
-        import_module(module).main()  # here: importing takes long enough to be stopped in
-    except SystemExit as leaving:
-        if not isinstance(leaving.code, int | None):
-            raise
-        code = leaving.code or 0
-    except KeyboardInterrupt as stopped:
-        print("stopped", file=sys.stderr)
-        code = getattr(stopped, "exit_code", 128 + signal.SIGINT)
-    leave(code)
-
-
-def leave(code: int) -> None:
-    """Ends the process without taking every module apart, for which Python needs a second once torch is imported."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_DFL)  # a second one does not wait for what follows
-    end_workers()  # idle by now; without their sweep they would wait for minutes
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # a pipe that nobody reads, a full disk
-            stream.flush()
-    os._exit(code)
-
-
-def main() -> None:
-    run("resnet_exp.main")
-
-
-def report() -> None:
-    run("resnet_exp.report")
-
+from resnet_exp.cli.start import main
 
 if __name__ == "__main__":
     main()

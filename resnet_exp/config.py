@@ -1,26 +1,19 @@
-"""What one run is: the typed settings, their checks, and what follows from them. Knows no torch.
+"""What one run is: the typed settings and their checks. Knows nobody, not even Hydra.
 
 The defaults stand in conf/, each with its comment; here stand the types.
 """
 
-import difflib
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
-
-DEEP = 110  # from this depth on, [P1] 4.2 warms up
-PAPER_WARMUP_STEPS = 400
 DATASETS = ("cifar10", "cifar100", "image_folder", "synthetic")
 TASKS = ("train", "describe", "evaluate")
 
 # Settings that change where or how fast a run goes, not what it computes: free to differ on resume.
 FREE = (
-    *("study", "name", "device", "threads", "compile", "fresh", "task"),
+    *("schema", "study", "name", "device", "threads", "compile", "fresh", "task"),
     *("data.title", "data.root", "data.download", "train.save_every"),
 )
 
@@ -39,6 +32,22 @@ def at_least(key: str, value: float | None, minimum: float) -> None:
         raise ValueError(f"{key}={value}: must be at least {minimum}")
 
 
+@dataclass(frozen=True)
+class NetConfig:
+    """Which net; what it means is said in `nets.table`."""
+
+    depth: int
+    block: str
+    shortcut: str
+    bottleneck: bool
+    width: int
+
+    def __post_init__(self) -> None:
+        choose("block", self.block, ("v1", "v2"))
+        choose("shortcut", self.shortcut, ("none", "A", "B", "C"))
+        at_least("width", self.width, 1)
+
+
 @dataclass
 class DataConfig:
     """Which images; see conf/data/cifar10.yaml."""
@@ -52,6 +61,7 @@ class DataConfig:
     val_size: int
     image_size: int
     augment: bool
+    border: str
 
     def __post_init__(self) -> None:
         choose("data", self.name, DATASETS)
@@ -59,6 +69,7 @@ class DataConfig:
         at_least("data.test_limit", self.test_limit, 1)
         at_least("data.val_size", self.val_size, 0)
         at_least("data.image_size", self.image_size, 4)
+        choose("data.border", self.border, ("mean", "black"))
         if self.name == "image_folder":
             missing = [part for part in ("train", "test") if not (Path(self.root) / part).is_dir()]
             if missing:
@@ -69,6 +80,11 @@ class DataConfig:
                     "\ndata=synthetic needs no files"
                 )
             self.title = self.title or Path(self.root).absolute().name
+
+    @property
+    def shown(self) -> str:
+        """How figures and tables call the images."""
+        return self.title or self.name
 
 
 @dataclass
@@ -113,7 +129,7 @@ class TrainConfig:
 
 @dataclass
 class Config:
-    """One run. Built once by `to_config` from what Hydra composed; nobody changes it afterwards.
+    """One run. Built once by `cli.compose.to_config` from what Hydra composed; nobody changes it afterwards.
 
     Raises:
         ValueError: a value is impossible; the message names it and the choices.
@@ -139,10 +155,7 @@ class Config:
     task: str
 
     def __post_init__(self) -> None:
-        check_depth(self.depth, bottleneck=self.bottleneck)
-        choose("block", self.block, ("v1", "v2"))
-        choose("shortcut", self.shortcut, ("none", "A", "B", "C"))
-        at_least("width", self.width, 1)
+        _ = self.net  # its checks
         at_least("seed", self.seed, 0)
         for key in ("study", "name"):
             if not re.fullmatch(r"[\w][\w.+-]*", getattr(self, key)):
@@ -155,91 +168,19 @@ class Config:
         choose("task", self.task, TASKS)
 
     @property
-    def family(self) -> str:
-        return family(block=self.block, shortcut=self.shortcut, bottleneck=self.bottleneck)
-
-    @property
-    def warmup_steps(self) -> int:
-        """First steps at lr/10. `auto`: a fixed 400 at depth >= 110, since a plain net may never reach [P1]'s 80 %."""
-        if isinstance(self.optim.warmup_steps, int):
-            return self.optim.warmup_steps
-        return PAPER_WARMUP_STEPS if self.depth >= DEEP else 0
+    def net(self) -> NetConfig:
+        return NetConfig(self.depth, self.block, self.shortcut, self.bottleneck, self.width)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-
-def check_depth(depth: int, *, bottleneck: bool) -> None:
-    """Raises ValueError, naming the nearest depths, unless a net of that depth exists."""
-    period, kind = (9, "bottleneck") if bottleneck else (6, "basic")
-    if depth < period + 2 or (depth - 2) % period:
-        below = depth - (depth - 2) % period
-        near = [d for d in (below, below + period) if d >= period + 2] or [period + 2]
-        raise ValueError(
-            f"depth={depth}: a net of {kind} blocks has {period}n+2 layers; near are {' and '.join(map(str, near))}"
-        )
-
-
-def family(*, block: str, shortcut: str, bottleneck: bool) -> str:
-    """The `model=` of a net: plain, resnet, preact, bottleneck, preact_bottleneck (or plain_bottleneck)."""
-    if shortcut == "none":
-        return "plain_bottleneck" if bottleneck else "plain"
-    if bottleneck:
-        return "bottleneck" if block == "v1" else "preact_bottleneck"
-    return "resnet" if block == "v1" else "preact"
-
-
-# What the name of a run shows anyway, or its folder does.
-NAMED = ("model", "depth", "block", "shortcut", "bottleneck", "seed", "study", "name", "experiment")
-
-
-def run_name(*swept: str, root: DictConfig) -> str:
-    """Names a run after its net, and after the settings in `swept`: `plain56`, `resnet56-B`, `resnet20-lr0.05`."""
-    net = {key: root[key] for key in ("block", "shortcut", "bottleneck")}
-    name = f"{family(**net)}{root.depth}"
-    usual = "B" if root.bottleneck else "A"
-    if root.shortcut == "none" and root.block == "v2":
-        name += "-v2"
-    if root.shortcut not in ("none", usual):
-        name += f"-{root.shortcut}"
-    for key in swept:
-        value = root.data.name if key == "data" else OmegaConf.select(root, key)
-        label = "" if key == "data" else key.rpartition(".")[2]
-        name += "-" + re.sub(r"[^\w.+-]+", "_", f"{label}{value}").strip("_")
-    return name
-
-
-def study_dir(*, root: DictConfig) -> str:
-    """The folder that holds the runs of one study. `describe` trains nothing and stays out of the studies."""
-    return "outputs/describe" if root.task == "describe" else f"outputs/{root.study}"
-
-
-def conf_dir() -> Path:
-    """Where conf/ lies: inside the package in a wheel, beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    return next(folder for folder in (here / "conf", here.parent / "conf") if (folder / "config.yaml").is_file())
-
-
-def register() -> None:
-    """Makes the schema and the names of run folders known to Hydra."""
-    ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver("run_name", lambda *swept, _root_: run_name(*swept, root=_root_), replace=True)
-    OmegaConf.register_new_resolver("study_dir", lambda _root_: study_dir(root=_root_), replace=True)
-
-
-def to_config(composed: DictConfig) -> Config:
-    """The typed settings behind what Hydra composed.
-
-    Raises:
-        ValueError: a value is impossible, or a key is unknown (`+key=` gets past Hydra's own check).
-    """
-    values: Any = OmegaConf.to_container(composed, resolve=True)
-    for key in flatten(values):
-        if key not in all_keys():
-            raise ValueError(f"{key}: no such setting{suggest(key)}\n`resnet-exp --help` lists them all")
-    config = OmegaConf.to_object(composed)
-    assert isinstance(config, Config)
-    return config
+    def updated(self, values: dict[str, Any]) -> "Config":
+        """The same with other values; keys with dots."""
+        config = self
+        for key, value in values.items():
+            section, _, leaf = key.partition(".")
+            config = replace(config, **{section: replace(getattr(config, section), **{leaf: value}) if leaf else value})
+        return config
 
 
 def all_keys() -> list[str]:
@@ -251,12 +192,6 @@ def all_keys() -> list[str]:
     return keys
 
 
-def suggest(word: str, choices: Sequence[str] = ()) -> str:
-    """`; did you mean X?` with the choice (by default: the setting) most like `word`, or nothing."""
-    close = difflib.get_close_matches(word, choices or [*all_keys(), "model", "data", "experiment"], n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested to dotted: {"optim": {"lr": 0.1}} -> {"optim.lr": 0.1}."""
     flat: dict[str, Any] = {}
@@ -265,11 +200,17 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def differences(stored: dict[str, Any], config: Config) -> list[str]:
-    """The settings in which a stored run is another experiment than `config`, as `key: stored -> now`."""
-    then, now = flatten(stored), flatten(config.to_dict())
+def differences(stored: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    """The settings in which a stored run is another experiment than `settings`, as `key: stored -> now`."""
+    then, now = flatten(stored), flatten(settings)
     return [
         f"{key}: {then.get(key)} -> {now.get(key)}"
         for key in sorted({*then, *now} - {*FREE})
         if then.get(key) != now.get(key)
     ]
+
+
+def conf_dir() -> Path:
+    """Where conf/ lies: inside the package in a wheel, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    return next(folder for folder in (here / "conf", here.parent / "conf") if (folder / "config.yaml").is_file())

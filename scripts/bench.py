@@ -30,9 +30,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from contenders import BATCH, COMPILE, SIZE, wait
+from resnet_exp.nets.models import CifarNet, describe
 
-from resnet_exp.machine import choose_device, choose_precision, choose_threads, describe_device, set_up
-from resnet_exp.models import CifarNet, describe
+from resnet_exp.training.device import choose_device, choose_precision, choose_threads, describe_device, set_up
 
 CONVENTIONAL_WORKERS = 4  # what both the other repository and most examples take
 

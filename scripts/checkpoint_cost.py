@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from contenders import LR, our_step, wait
 
-from resnet_exp.checkpoint import NAME, is_finite, save_checkpoint
-from resnet_exp.machine import choose_device, choose_threads, describe_device, set_up
+from resnet_exp.runs.checkpoint import NAME, is_finite, save_checkpoint
+from resnet_exp.training.device import choose_device, choose_threads, describe_device, set_up
 
 SAVE_EVERY = 2000  # the default
 

@@ -25,17 +25,17 @@ import numpy as np  # noqa: E402  # importing counts as start-up
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from PIL import Image  # noqa: E402
+from resnet_exp.nets.models import CifarNet, initialise  # noqa: E402
+from resnet_exp.training.compiling import choose_compile, compile_blocks  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 from torchvision import transforms  # noqa: E402
 
-from resnet_exp.batches import BatchStream  # noqa: E402
-from resnet_exp.compiling import choose_compile, compile_blocks  # noqa: E402
-from resnet_exp.data import Dataset, Split  # noqa: E402
-from resnet_exp.machine import choose_device, choose_precision, set_up  # noqa: E402
-from resnet_exp.models import CifarNet, initialise  # noqa: E402
-from resnet_exp.optim import build_optimizer  # noqa: E402
-from resnet_exp.step import State, Totals, TrainStep  # noqa: E402
+from resnet_exp.data.sets import Dataset, Split  # noqa: E402
+from resnet_exp.data.stream import BatchStream  # noqa: E402
+from resnet_exp.training.device import choose_device, choose_precision, set_up  # noqa: E402
+from resnet_exp.training.optim import build_optimizer  # noqa: E402
+from resnet_exp.training.step import State, Totals, TrainStep  # noqa: E402
 
 IMPORTED = time.perf_counter()
 BATCH, NUM_IMAGES, SIZE, PADDING = 128, 50_000, 32, 4
@@ -61,7 +61,7 @@ def build(net: str) -> CifarNet:
 
 
 def our_step(net: str, device: torch.device, *, how: str) -> TrainStep:
-    """The update that `resnet_exp.train.train` repeats."""
+    """The update that `resnet_exp.training.loop.train` repeats."""
     precision = choose_precision("auto", device)
     model = build(net).to(device=device, memory_format=torch.channels_last).train()
     if choose_compile(COMPILE[how], device):

@@ -11,9 +11,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from resnet_exp.cli.main import conf_dir
 from resnet_exp.config import Config, register, to_config
-from resnet_exp.data import Dataset, load_dataset
-from resnet_exp.main import conf_dir
+from resnet_exp.data.sets import Dataset, load_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = (

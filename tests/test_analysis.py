@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from resnet_exp.analysis import describe_study, flags, group_nets, load_run, load_runs, read_metrics
+from resnet_exp.study.runs import describe_study, flags, group_nets, load_run, load_runs, read_metrics
 from tests.test_report import study, write_run
 
 __all__ = ["study"]  # a fixture

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from resnet_exp.batches import BatchStream, Draw, Feed, crop_and_flip, draw_epoch, normalise, pad, padding_of
+from resnet_exp.data.stream import BatchStream, Draw, Feed, crop_and_flip, draw_epoch, normalise, pad, padding_of
 
 CPU = torch.device("cpu")
 

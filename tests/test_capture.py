@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 import torch
+from resnet_exp.nets.models import CifarNet
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from resnet_exp import evaluate, step
-from resnet_exp.batches import BatchStream, Feed
 from resnet_exp.config import Config
-from resnet_exp.data import Dataset, Split
-from resnet_exp.evaluate import Evaluation
-from resnet_exp.machine import Precision
-from resnet_exp.models import CifarNet
-from resnet_exp.optim import build_optimizer
-from resnet_exp.step import State, Totals, TrainStep
+from resnet_exp.data.sets import Dataset, Split
+from resnet_exp.data.stream import BatchStream, Feed
+from resnet_exp.training import evaluate, step
+from resnet_exp.training.device import Precision
+from resnet_exp.training.evaluate import Evaluation
+from resnet_exp.training.optim import build_optimizer
+from resnet_exp.training.step import State, Totals, TrainStep
 from tests.conftest import TINY
 from tests.test_train import run, run_until, same
 

@@ -4,15 +4,15 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from resnet_exp.nets.models import CifarNet, initialise
+from resnet_exp.training.casting import CastWeights
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from resnet_exp.batches import BatchStream
-from resnet_exp.casting import CastWeights
-from resnet_exp.data import Dataset
-from resnet_exp.machine import Precision
-from resnet_exp.models import CifarNet, initialise
-from resnet_exp.optim import build_optimizer
-from resnet_exp.step import State, Totals, TrainStep
+from resnet_exp.data.sets import Dataset
+from resnet_exp.data.stream import BatchStream
+from resnet_exp.training.device import Precision
+from resnet_exp.training.optim import build_optimizer
+from resnet_exp.training.step import State, Totals, TrainStep
 
 NETS: list[dict[str, Any]] = [{}, {"block": "v2", "shortcut": "B"}, {"bottleneck": True, "depth": 11}]
 

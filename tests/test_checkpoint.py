@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_exp.checkpoint import NAME, SPARE, WRITTEN, is_finite, load_checkpoint, save_checkpoint
+from resnet_exp.runs.checkpoint import NAME, SPARE, WRITTEN, is_finite, load_checkpoint, save_checkpoint
 
 
 def test_the_one_before_is_kept(tmp_path: Path) -> None:

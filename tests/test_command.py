@@ -293,7 +293,7 @@ def test_an_installed_wheel_works_from_any_folder(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     where = subprocess.run(
-        [sys.executable, "-c", "from resnet_exp.main import conf_dir; print(conf_dir())"],
+        [sys.executable, "-c", "from resnet_exp.cli.main import conf_dir; print(conf_dir())"],
         cwd=empty, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert where.stdout.strip() == str(site / "resnet_exp" / "conf")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_exp.commands import repeat, settings_of
 from resnet_exp.config import conf_dir, differences, to_config
+from resnet_exp.study.repeat import repeat, settings_of
 
 Composed = Callable[..., DictConfig]
 FREE = ("data=synthetic",)

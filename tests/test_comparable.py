@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from resnet_exp.analysis import group_nets, load_runs
-from resnet_exp.comparable import check_comparable, setting_of
-from resnet_exp.report import write_report
+from resnet_exp.study.comparable import check_comparable, setting_of
+from resnet_exp.study.report import write_report
+from resnet_exp.study.runs import group_nets, load_runs
 from tests.conftest import Command
 from tests.test_report import study, write_run
 
@@ -122,12 +122,12 @@ def test_one_run_is_not_counted_as_two(study: Path) -> None:
 
 def test_the_command_refuses_and_mixes_when_told_to(study: Path, command: Command) -> None:
     write_run(study, "plain", 110, 0, [60.0, 50.0, 40.0], width=8)
-    refused = command("study", module="resnet_exp.report")
+    refused = command("study", module="resnet_exp.study.report")
     assert refused.returncode == 1
     assert "width: 16 (8 runs), 8 (plain110/seed0)" in refused.stderr
     assert len(refused.stderr.splitlines()) == 3
     assert not (study / "report").exists()
-    mixed = command("study", "--mix", module="resnet_exp.report")
+    mixed = command("study", "--mix", module="resnet_exp.study.report")
     assert mixed.returncode == 0
     assert "not comparable: width: 16 (8 runs), 8 (plain110/seed0)" in (study / "report" / "report.html").read_text()
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from resnet_exp.nets.models import CifarNet
+from resnet_exp.training.casting import CastWeights
+from resnet_exp.training.compiling import choose_compile, compile_blocks
 from torch._dynamo.testing import CompileCounter
 
-from resnet_exp import compiling
-from resnet_exp.casting import CastWeights
-from resnet_exp.compiling import choose_compile, compile_blocks
 from resnet_exp.config import Config
-from resnet_exp.machine import Precision
-from resnet_exp.models import CifarNet
+from resnet_exp.training import compiling
+from resnet_exp.training.device import Precision
 from tests.conftest import TINY
 from tests.test_train import rows, run
 

@@ -5,8 +5,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from resnet_exp.cli.main import conf_dir
 from resnet_exp.config import Config, all_keys, differences, run_name
-from resnet_exp.main import conf_dir
 
 Settings = Callable[..., Config]
 YAMLS = sorted(file.relative_to(conf_dir()) for file in conf_dir().rglob("*.yaml") if file.name != "config.yaml")

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from resnet_exp.sealed import write_sealed
 from torchvision import datasets
 
-from resnet_exp import data, image_folder, synthetic
-from resnet_exp.data import Dataset, balanced_order, load_dataset, pixel_statistics
-from resnet_exp.sealed import write_sealed
+from resnet_exp.data import image_folder, synthetic
+from resnet_exp.data import sets as data
+from resnet_exp.data.sets import Dataset, balanced_order, load_dataset, pixel_statistics
 
 REAL = Path(os.environ.get("RESNET_EXP_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 # torchvision leaves the socket of a failed download to the collector, and on Python 3.12 unpacks in an old way.
@@ -257,7 +258,7 @@ def test_a_foreign_cache_is_decoded_again_and_executes_nothing(
 LOAD = """
 import sys
 from pathlib import Path
-from resnet_exp import image_folder
+from resnet_exp.data import image_folder
 decode = image_folder.decode
 image_folder.decode = lambda *a, **k: print("decoding") or decode(*a, **k)
 image_folder.load_image_folder(Path(sys.argv[1]), image_size=8)

@@ -4,7 +4,7 @@ import os
 import pytest
 import torch
 
-from resnet_exp.errors import MAX_LINES, explain
+from resnet_exp.cli.messages import MAX_LINES, explain
 
 
 class UncompletedJobError(RuntimeError):

@@ -19,11 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from resnet_exp.sealed import read_sealed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from resnet_exp.checkpoint import NAME, SPARE, load_checkpoint
 from resnet_exp.config import Config
-from resnet_exp.sealed import read_sealed
+from resnet_exp.runs.checkpoint import NAME, SPARE, load_checkpoint
 from tests.conftest import TINY
 from tests.test_data import Bomb
 from tests.test_train import rows, state_hash
@@ -123,8 +123,8 @@ KILL_BEFORE_EVERY_FILE_OPERATION = """
 import io, os, pathlib, pickle, signal, sys
 import torch
 from torch.utils.tensorboard import SummaryWriter
-from resnet_exp import tasks
-from resnet_exp.records import RunFolder
+from resnet_exp.training import run as tasks
+from resnet_exp.runs.folder import RunFolder
 
 torch.set_num_threads(1)
 config = pickle.loads(pathlib.Path("config").read_bytes())
@@ -229,13 +229,13 @@ def stopped_in(cwd: Path, function: str, number: int, signum: int = signal.SIGTE
     ("function", "number", "saved"),
     [
         ("builtins:__import__", 1, None),  # torch
-        ("resnet_exp.synthetic:draw_split", 2, None),
-        ("resnet_exp.step:TrainStep.__call__", 1, None),  # where a net is compiled
-        ("resnet_exp.evaluate:Evaluation.__call__", 4, 20),
-        ("resnet_exp.evaluate:Evaluation.__call__", 60, 300),  # the last row
+        ("resnet_exp.data.synthetic:draw_split", 2, None),
+        ("resnet_exp.training.step:TrainStep.__call__", 1, None),  # where a net is compiled
+        ("resnet_exp.training.evaluate:Evaluation.__call__", 4, 20),
+        ("resnet_exp.training.evaluate:Evaluation.__call__", 60, 300),  # the last row
         ("resnet_exp.atomic:os.fsync", 12, None),
-        ("resnet_exp.train:save_checkpoint", 4, 29),
-        ("resnet_exp.evaluate:Evaluation.__call__", 61, 300),  # the final errors
+        ("resnet_exp.training.loop:save_checkpoint", 4, 29),
+        ("resnet_exp.training.evaluate:Evaluation.__call__", 61, 300),  # the final errors
     ],
 )
 def test_a_stop_in_any_phase_is_clean(tmp_path: Path, whole: Path, function: str, number: int, saved: int) -> None:
@@ -347,7 +347,7 @@ def test_twenty_stops_spread_over_a_run(tmp_path: Path, whole: Path) -> None:
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cwd = tmp_path_factory.mktemp("stopped")
-    assert stopped_in(cwd, "resnet_exp.step:TrainStep.__call__", 33)[0] == 143
+    assert stopped_in(cwd, "resnet_exp.training.step:TrainStep.__call__", 33)[0] == 143
     return cwd
 
 

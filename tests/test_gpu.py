@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from resnet_exp.nets.models import CifarNet, initialise
+from resnet_exp.training.compiling import compile_blocks
 
-from resnet_exp import step
-from resnet_exp.batches import BatchStream
-from resnet_exp.checkpoint import load_checkpoint
-from resnet_exp.compiling import compile_blocks
 from resnet_exp.config import Config
-from resnet_exp.data import Dataset
-from resnet_exp.machine import Precision, set_up
-from resnet_exp.models import CifarNet, initialise
-from resnet_exp.optim import build_optimizer
-from resnet_exp.step import State, Totals, TrainStep
+from resnet_exp.data.sets import Dataset
+from resnet_exp.data.stream import BatchStream
+from resnet_exp.runs.checkpoint import load_checkpoint
+from resnet_exp.training import step
+from resnet_exp.training.device import Precision, set_up
+from resnet_exp.training.optim import build_optimizer
+from resnet_exp.training.step import State, Totals, TrainStep
 from tests.conftest import TINY, Command
 from tests.test_train import rows, run, run_until
 

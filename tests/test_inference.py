@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from resnet_exp.inference import (
+from resnet_exp.study.statistics import (
     SEEDS_LIMIT,
     Difference,
     Estimate,

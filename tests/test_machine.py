@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from resnet_exp.machine import choose_device, choose_precision, choose_threads, describe_device, set_up
+from resnet_exp.training.device import choose_device, choose_precision, choose_threads, describe_device, set_up
 
 CPU = torch.device("cpu")
 
@@ -59,7 +59,7 @@ def test_threads_stay_as_they_were_while_there_are_cores_for_them(monkeypatch: p
 
 FAULTS = """
 import resource, torch
-from resnet_exp.machine import set_up
+from resnet_exp.training.device import set_up
 set_up(torch.device("cpu"), threads=1, deterministic=False)
 for round in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -8,8 +8,8 @@ import pytest
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from resnet_exp import main
-from resnet_exp.errors import JobFailedError
+from resnet_exp.cli import main
+from resnet_exp.cli.messages import JobFailedError
 
 
 class Net:

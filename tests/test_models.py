@@ -4,9 +4,8 @@ import io
 import pytest
 import torch
 import torch.nn.functional as F
+from resnet_exp.nets.models import CifarNet, Conv1x1, PaddedIdentity, Projection, describe, initialise, make_shortcut
 from torch import Tensor, nn
-
-from resnet_exp.models import CifarNet, Conv1x1, PaddedIdentity, Projection, describe, initialise, make_shortcut
 
 PARAMS = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962, 1202: 19_421_274}
 MACS = {20: 40.6, 56: 125.5, 110: 252.9}  # millions

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_exp.optim import build_optimizer, lr_at, use_lr_tensor
+from resnet_exp.training.optim import build_optimizer, lr_at, use_lr_tensor
 
 PAPER = {"lr": 0.1, "milestones": [32_000, 48_000]}
 

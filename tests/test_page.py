@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
-from resnet_exp.analysis import Net, group_nets, load_runs
-from resnet_exp.page import STYLE, Table, render
-from resnet_exp.plots import SVG, contrast_with_white, draw_curves, embeddable, readable, save, thinned
+from resnet_exp.study.curves import SVG, contrast_with_white, draw_curves, embeddable, readable, save, thinned
+from resnet_exp.study.page import STYLE, Table, render
+from resnet_exp.study.runs import Net, group_nets, load_runs
 from tests.test_report import write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

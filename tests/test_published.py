@@ -11,11 +11,11 @@ from omegaconf import OmegaConf
 
 import resnet_exp
 from resnet_exp.config import Config, check_depth, run_name
-from resnet_exp.data import Dataset, Split
-from resnet_exp.machine import Precision
-from resnet_exp.origin import Origin
-from resnet_exp.published import CHECKS, FILE, load_published, obstacles, published_for, recorded
-from resnet_exp.summary import known_before
+from resnet_exp.data.sets import Dataset, Split
+from resnet_exp.runs.origin import Origin
+from resnet_exp.study.published import CHECKS, FILE, load_published, obstacles, published_for, recorded
+from resnet_exp.training.device import Precision
+from resnet_exp.training.facts import known_before
 from tests.conftest import ROOT
 
 # Transcribed from what the sources report, by hand and not from the file: net, data set, source, error, sd, seeds.

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from omegaconf import DictConfig
 
+from resnet_exp.cli.main import conf_dir
 from resnet_exp.config import Config, all_keys, flatten, to_config
-from resnet_exp.main import conf_dir
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_exp.records import MetricsFile, RunFolder
+from resnet_exp.runs.folder import MetricsFile, RunFolder
 
 COLUMNS = ["step", "lr", "loss"]
 ROW = {"step": 5, "lr": 0.1, "loss": 1.23456789}
@@ -44,7 +44,7 @@ def test_a_file_shorter_than_its_checkpoint_says_is_refused(tmp_path: Path) -> N
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from resnet_exp.records import MetricsFile
+from resnet_exp.runs.folder import MetricsFile
 metrics = MetricsFile(Path(sys.argv[1]), columns=["step", "loss"], offset=0)
 metrics.add({"step": 1, "loss": 0.5})
 resource.setrlimit(resource.RLIMIT_FSIZE, (metrics.offset + 3, resource.RLIM_INFINITY))

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_exp.analysis import load_runs
+from resnet_exp.cli.main import conf_dir
+from resnet_exp.cli.sweep import expand
 from resnet_exp.config import Config, differences
-from resnet_exp.main import conf_dir
-from resnet_exp.report import write_report
-from resnet_exp.sweep import expand
+from resnet_exp.study.report import write_report
+from resnet_exp.study.runs import load_runs
 from tests.conftest import ROOT
 
 REFERENCE = ROOT / "outputs" / "reference"

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet_exp.analysis import group_nets, load_runs
-from resnet_exp.plots import draw_curves
-from resnet_exp.report import write_report
+from resnet_exp.study.curves import draw_curves
+from resnet_exp.study.report import write_report
+from resnet_exp.study.runs import group_nets, load_runs
 from tests.conftest import Command
 
 
@@ -126,7 +126,7 @@ def test_an_unfinished_study_is_drawn(tmp_path: Path) -> None:
 
 
 def test_the_command_reports_and_explains(study: Path, tmp_path: Path, command: Command) -> None:
-    done = command("study", module="resnet_exp.report")
+    done = command("study", module="resnet_exp.study.report")
     assert done.returncode == 0
     assert done.stderr == ""
     assert "| plain56 " in done.stdout
@@ -142,7 +142,7 @@ def test_the_command_reports_and_explains(study: Path, tmp_path: Path, command: 
         (["study", "--out", "study/plain20/seed0/metrics.csv/x"], 1, "Not a directory"),
         ([], 2, "usage: resnet-exp-report"),
     ):
-        failed = command(*arguments, module="resnet_exp.report")
+        failed = command(*arguments, module="resnet_exp.study.report")
         assert failed.returncode == code, arguments
         assert message in failed.stderr, arguments
         assert len(failed.stderr.splitlines()) <= 3

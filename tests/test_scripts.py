@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 def test_the_benchmark_compares_and_records(tmp_path: Path) -> None:
     (tmp_path / "peer").mkdir()
     (tmp_path / "peer" / "resnet.py").write_text(
-        "from resnet_exp.models import CifarNet\nresnet8 = lambda: CifarNet(depth=8)\n"
+        "from resnet_exp.nets.models import CifarNet\nresnet8 = lambda: CifarNet(depth=8)\n"
     )
     arguments = ["--nets", "resnet8", "plain8", "--steps", "1", "--rounds", "2", "--peer", "peer", "--together", "2"]
     done = subprocess.run(

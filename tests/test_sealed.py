@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from resnet_exp.sealed import DamagedFileError, read_sealed, write_sealed
 
 CONTENT = {"weights": torch.arange(12.0).view(3, 4), "step": 7, "names": ["a", "b"], "nested": {"x": 1.5}}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from tqdm import tqdm
 
-from resnet_exp.signals import Stopped, StopRequest, bar_is_open, catch_signals, stop_at_once
+from resnet_exp.cli.signals import Stopped, StopRequest, bar_is_open, catch_signals, stop_at_once
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 

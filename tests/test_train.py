@@ -10,20 +10,22 @@ from typing import Any
 
 import pytest
 import torch
+from resnet_exp.nets.models import CifarNet, initialise
 
-from resnet_exp import evaluate, tasks, train
-from resnet_exp.batches import BatchStream, crop_and_flip, pad
-from resnet_exp.checkpoint import load_checkpoint
+from resnet_exp.cli.signals import Stopped
 from resnet_exp.config import Config
-from resnet_exp.data import Dataset, Split
-from resnet_exp.evaluate import Evaluation, recompute_batch_norm, training_batches
-from resnet_exp.machine import Precision
-from resnet_exp.models import CifarNet, initialise
-from resnet_exp.optim import lr_at
-from resnet_exp.progress import Progress
-from resnet_exp.records import RunFolder
-from resnet_exp.signals import Stopped
-from resnet_exp.step import State, Totals
+from resnet_exp.data.sets import Dataset, Split
+from resnet_exp.data.stream import BatchStream, crop_and_flip, pad
+from resnet_exp.runs.checkpoint import load_checkpoint
+from resnet_exp.runs.folder import RunFolder
+from resnet_exp.training import evaluate
+from resnet_exp.training import loop as train
+from resnet_exp.training import run as tasks
+from resnet_exp.training.device import Precision
+from resnet_exp.training.evaluate import Evaluation, recompute_batch_norm, training_batches
+from resnet_exp.training.optim import lr_at
+from resnet_exp.training.progress import Progress
+from resnet_exp.training.step import State, Totals
 from tests.conftest import TINY
 
 Settings = Callable[..., Config]
@@ -269,7 +271,7 @@ def test_a_run_does_not_go_on_with_other_images(
 ) -> None:
     run_until(settings(*TINY), tmp_path, stop_at=4)
     before = (tmp_path / "summary.json").read_text()
-    monkeypatch.setattr("resnet_exp.synthetic.NOISE", 0.07)
+    monkeypatch.setattr("resnet_exp.data.synthetic.NOISE", 0.07)
     with pytest.raises(ValueError, match="this run began on other images"):
         run(settings(*TINY), tmp_path)
     assert (tmp_path / "summary.json").read_text() == before
@@ -375,7 +377,7 @@ def test_autocast_trains_and_keeps_bn_in_float32(settings: Settings, tmp_path: P
 def test_a_long_cpu_run_says_so_once(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("resnet_exp.progress.LONG_HOURS", 1e-9)
+    monkeypatch.setattr("resnet_exp.training.progress.LONG_HOURS", 1e-9)
     with caplog.at_level("WARNING"):
         run(settings(*TINY, "train.steps=12", "train.eval_every=12"), tmp_path)
     hints = [record.getMessage() for record in caplog.records if "experiment=quick" in record.getMessage()]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from resnet_exp.analysis import Net, group_nets, load_runs
-from resnet_exp.inference import Verdict
-from resnet_exp.verdict import by_depth, by_family, compare, sentence
+from resnet_exp.study.runs import Net, group_nets, load_runs
+from resnet_exp.study.statistics import Verdict
+from resnet_exp.study.verdict import by_depth, by_family, compare, sentence
 from tests.test_report import write_run
 
 UNIT = [value / math.sqrt(2.5) for value in (-2, -1, 0, 1, 2)]  # five values of mean 0 and standard deviation 1

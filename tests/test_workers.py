@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from resnet_exp.records import RunFolder
-from resnet_exp.workers import count_cores, share_cores
+from resnet_exp.cli.workers import count_cores, share_cores
+from resnet_exp.runs.folder import RunFolder
 from tests.conftest import TINY, Command
 from tests.test_faults import assert_one_message, finish, holder, row_written, run_folder, start, statuses, wait_until
 

@@ -1,0 +1,147 @@
+"""The command `resnet-exp`: Hydra composes the settings, a task does the rest. Imports torch only for a task."""
+
+import argparse
+import logging
+import os
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from resnet_exp.cli import workers
+from resnet_exp.cli.compose import register, to_config
+from resnet_exp.cli.messages import JobFailedError, explain, fail
+from resnet_exp.cli.names import named_in
+from resnet_exp.cli.signals import StopRequest
+from resnet_exp.config import Config, conf_dir
+from resnet_exp.runs.folder import FINISHED, RunFolder
+from resnet_exp.runs.origin import check_settings
+from resnet_exp.runs.schema import kept_defaults
+from resnet_exp.training.stop import Stopped
+
+log = logging.getLogger(__name__)
+register()  # here: the processes of a parallel launcher import this module and call `job`
+
+
+def run(config: Config, path: Path, *, given: set[str]) -> None:
+    """Does one task; torch is imported here, after everything that can be refused without it.
+
+    Args:
+        given: the settings that the user named; a stored run goes on with the defaults of its time for all others.
+    """
+    if config.task == "describe":
+        from resnet_exp.cli.describe import describe_net
+
+        return describe_net(config)
+    with RunFolder(path) as folder:
+        if config.task == "train":
+            make_room(config, folder)
+        stored = folder.config
+        if stored is not None:
+            config = config.updated(kept_defaults(stored, config.to_dict(), given=given))
+            check_settings(path, stored, config)
+        if config.task == "train" and not finished(folder):
+            from resnet_exp.training.run import train_run
+
+            begun_by = folder.summary.get("begun_by", cluster_job())
+            turn, quiet = workers.number(), workers.is_worker()
+            with StopRequest() as stop:
+                train_run(config, folder, stop=stop, turn=turn, quiet=quiet, begun_by=begun_by)
+                if stop.signum is not None:
+                    stop.leave()
+        elif config.task == "evaluate":
+            from resnet_exp.training.run import evaluate_run
+
+            evaluate_run(config, folder, turn=workers.number())
+
+
+def cluster_job() -> str:
+    """The cluster job that this process belongs to, the same in each of its turns; empty if there is none."""
+    return os.environ.get("SUBMITIT_LOCAL_JOB_ID") or os.environ.get("SLURM_JOB_ID", "")
+
+
+def make_room(config: Config, folder: RunFolder) -> None:
+    """Does what `fresh=true` asks, once in a cluster job: a requeued one goes on with what an earlier turn began."""
+    may_be_requeued = "SUBMITIT_LOCAL_JOB_ID" in os.environ or "SLURM_RESTART_COUNT" in os.environ
+    if config.fresh and not (may_be_requeued and folder.summary.get("begun_by") == cluster_job()):
+        folder.clear()
+
+
+def finished(folder: RunFolder) -> bool:
+    """Whether the folder's run is complete, which is said."""
+    status = folder.summary.get("status")
+    if folder.config is not None and status in FINISHED:
+        log.info("%s: already %s; fresh=true trains it again", "/".join(folder.path.parts[-3:]), status)
+        return True
+    return False
+
+
+def job(composed: DictConfig) -> None:
+    """One job under Hydra: says at once what went wrong, in the words of `explain`."""
+    path = Path(HydraConfig.get().runtime.output_dir)
+    where = "/".join(path.parts[-2:])
+    given = named_in(HydraConfig.get().overrides.task)
+    try:
+        if workers.is_worker():
+            name_lines(where)
+            workers.do(lambda: run(to_config(composed), path, given=given))
+        else:
+            run(to_config(composed), path, given=given)
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.exit(1)
+    except Exception as error:
+        logging.getLogger("resnet_exp.traceback").exception("failed")
+        in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+        fail(explain(error), where=where if in_sweep else "")
+        if in_sweep:
+            # Hydra keeps the error until the sweep ends, and with it whatever the job had on the GPU.
+            traceback.clear_frames(error.__traceback__)
+            raise JobFailedError(explain(error)) from error
+        sys.exit(1)
+
+
+def name_lines(run: str) -> None:
+    """Begins every line on the screen with the run it is about, since several runs write there."""
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setFormatter(logging.Formatter(f"{run}: %(message)s"))
+
+
+def log_thread(failed: threading.ExceptHookArgs) -> None:
+    logging.getLogger("resnet_exp.traceback").error("failed in a thread", exc_info=failed.exc_value)
+
+
+def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    raise ValueError(f"{message}\n`resnet-exp --help` shows what can be said")
+
+
+def main() -> None:
+    """The command, under `cli.start`. Exit codes: 0 done, 1 failed.
+
+    Raises:
+        Stopped: SIGINT or SIGTERM came, and all workers have saved their runs.
+    """
+    show_traceback = "HYDRA_FULL_ERROR" in os.environ
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us its errors instead of printing them
+    argparse.ArgumentParser.error = refuse  # type: ignore[method-assign, assignment]  # not Hydra's page of usage
+    logging.raiseExceptions = False  # a log that cannot be written (the disk is full) must not fill the screen,
+    threading.excepthook = log_thread  # nor a thread of a library; its caller hears of the failure anyway
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.exit(1)
+    except Exception as error:
+        if show_traceback and not isinstance(error, JobFailedError):
+            raise
+        if workers.asked is None:  # else that signal ended a worker that had not begun, and the sweep with it
+            in_sweep = "not every job of this sweep succeeded; the same command runs only what is missing"
+            fail(in_sweep if isinstance(error, JobFailedError) else explain(error))
+            sys.exit(1)
+    if workers.asked is not None:
+        raise Stopped(workers.asked)

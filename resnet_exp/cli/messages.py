@@ -1,0 +1,71 @@
+"""What goes wrong, in at most three lines and without a traceback. Knows no torch."""
+
+import errno
+import re
+import sys
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from resnet_exp.cli.compose import suggest
+
+MAX_LINES = 3
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class JobFailedError(Exception):
+    """A job of a sweep failed and has said why; the sweep goes on."""
+
+
+def fail(text: str, *, where: str = "") -> None:
+    """Prints an error the way every command of ours does."""
+    print(f"error{f' in {where}' if where else ''}: {text}", file=sys.stderr, flush=True)
+
+
+def explain(error: BaseException) -> str:
+    """The message for a user: what is wrong, with which value, and what to do."""
+    text = message(error)
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join(lines[:MAX_LINES])
+
+
+def message(error: BaseException) -> str:
+    cause, text = error.__cause__, str(error)
+    if isinstance(error, MissingConfigException):
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        if option.startswith("submitit"):
+            return "hydra/launcher: not installed\npip install hydra-submitit-launcher brings it"
+        choices = list(error.options or [])
+        return f"{group}={option}: no such choice{suggest(option, choices)}\nchoose {', '.join(choices)}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not of the form key=value (a value with special characters needs quotes)"
+    if isinstance(error, HydraException) and text.startswith("Ambiguous value for argument"):
+        return f"{text.split(chr(39))[1]}: several values; add -m to train one net for each"
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
+        return message_of_override(error, cause)
+    if type(error).__name__ == "OutOfMemoryError" or re.search(r"CUDA error: out of memory|STATUS_ALLOC_FAILED", text):
+        return "out of GPU memory\ntry a smaller train.batch_size, amp=bf16, or device=cpu"
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in text:
+        return "out of memory\ntry a smaller train.batch_size, width or data.train_limit"
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        kept = "what was saved before is kept: make room, and the same command goes on"
+        return f"{error.filename or 'the run folder'}: {error.strerror}\n{kept}"
+    if type(error).__name__ == "UncompletedJobError":  # submitit's
+        later = "the others go on; later the same command runs only what is missing"
+        return f"a job of this sweep ended before its time: {text.splitlines()[0]}\n{later}"
+    if type(error).__name__ == "TerminatedWorkerError":  # joblib's
+        return "a run of this sweep was killed, and joblib ended the others\nthe same command goes on with all of them"
+    if isinstance(error, ValueError | OSError | ConfigCompositionException):
+        return text
+    where = "the traceback is in the run's run.log; where no run began, HYDRA_FULL_ERROR=1 shows it"
+    return f"{type(error).__name__}: {text}\n{where}"
+
+
+def message_of_override(error: ConfigCompositionException, cause: OmegaConfBaseException) -> str:
+    """Hydra: "Error merging override optim.lr=fast" or "Could not override 'dept'…", caused by OmegaConf's reason."""
+    unknown = re.match(r"Could not override '([^']+)'", str(error))
+    if unknown:
+        return f"{unknown[1]}: no such setting{suggest(unknown[1])}\n`resnet-exp --help` lists them all"
+    override = str(error).splitlines()[0].removeprefix("Error merging override ")
+    reason = str(cause).splitlines()[0]
+    return f"{override}: {reason}"

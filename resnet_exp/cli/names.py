@@ -1,0 +1,80 @@
+"""Where a run lies: its study's folder, and the folder in it, named after the net and after what a sweep varies.
+
+A run is what its settings are, not what it is called. Before a new folder is begun, the study is searched for the same
+run under another name: one that was trained alone has the name of its net, in a sweep it would have a longer one.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from resnet_exp.config import Config, NetConfig, differences, flatten
+from resnet_exp.nets.table import net_name
+from resnet_exp.runs.folder import read_config
+from resnet_exp.runs.schema import kept_defaults
+
+# What the name of a run shows anyway, or its folder does.
+NAMED = ("model", "depth", "block", "shortcut", "bottleneck", "seed", "study", "name", "experiment")
+
+
+def study_dir(*, root: DictConfig) -> str:
+    """The folder that holds the runs of one study. `describe` trains nothing and stays out of the studies."""
+    return "outputs/describe" if root.task == "describe" else f"outputs/{root.study}"
+
+
+def run_name(*swept: str, root: DictConfig) -> str:
+    """Names a run after its net, and after the settings in `swept`: `plain56`, `resnet56-B`, `resnet20-lr0.05`.
+
+    If the study holds the same run under another name, that one.
+    """
+    name = net_name(NetConfig(root.depth, root.block, root.shortcut, root.bottleneck, root.width))
+    for key in swept:
+        value = root.data.name if key == "data" else OmegaConf.select(root, key)
+        label = "" if key == "data" else key.rpartition(".")[2]
+        name += "-" + re.sub(r"[^\w.+-]+", "_", f"{label}{value}").strip("_")
+    return same_run(name, swept=swept, root=root) or name
+
+
+def same_run(name: str, *, swept: tuple[str, ...], root: DictConfig) -> str | None:
+    """The folder in the study that holds a run with these settings, `name` before any other; None if there is none."""
+    study = Path(study_dir(root=root))
+    if root.task == "describe" or not study.is_dir():
+        return None
+    given = {*swept} | named_in(OmegaConf.select(root, "hydra.overrides.task") or [])
+    settings = {key: resolved(root, key) for key in Config.__dataclass_fields__ if key != "name"}
+    folders = [study / name / f"seed{root.seed}", *sorted(study.glob(f"*/seed{root.seed}"))]
+    return next((folder.parent.name for folder in folders if holds(folder, settings, given=given)), None)
+
+
+def resolved(root: DictConfig, key: str) -> Any:
+    value = root[key]
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def holds(folder: Path, settings: dict[str, Any], *, given: set[str]) -> bool:
+    """Whether a folder's run is the one with these settings."""
+    file = folder / "config.yaml"
+    if not file.exists():
+        return False
+    stored = read_once(file, file.stat().st_mtime_ns)
+    if stored is None:
+        return False
+    return not differences(stored, flatten(settings) | kept_defaults(stored, settings, given=given))
+
+
+@cache
+def read_once(file: Path, changed: int) -> dict[str, Any] | None:
+    """The settings in a `config.yaml`, read again only after a change; None if it is not one of ours."""
+    try:
+        return read_config(file)
+    except ValueError:
+        return None
+
+
+def named_in(overrides: Iterable[str]) -> set[str]:
+    """The settings that the user named: the keys of a command's overrides."""
+    return {override.partition("=")[0].lstrip("+~") for override in overrides}

@@ -1,0 +1,89 @@
+"""Ctrl-C, SIGTERM, a scheduler's warning: the first one lets a training step end and be saved, a second never waits."""
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+from resnet_exp.cli import workers
+from resnet_exp.training.stop import Stop, Stopped
+
+# What submitit listens to, to put its job back into the queue. Not on Windows.
+REQUEUE: int | None = getattr(signal, "SIGUSR2", None)
+
+
+def bar_is_open() -> bool:
+    """Whether tqdm has begun a line that it has not ended, such as torchvision's of a download."""
+    bars = getattr(getattr(sys.modules.get("tqdm"), "tqdm", None), "_instances", ())
+    return any(not bar.disable for bar in list(bars))
+
+
+def stop_at_once(signum: int, frame: FrameType | None) -> None:
+    """Ends the process without unwinding: every file is whole at every moment, and an exception could come anywhere.
+
+    While torch is imported, C code would take it for an error of its own, or abort. Workers are let save their runs:
+    then the process ends when the last of them is done, or at the second signal.
+    """
+    if workers.tell_workers(signum):
+        return
+    workers.end_workers()
+    with suppress(Exception):  # they may be in use just now
+        sys.stdout.flush()
+        if bar_is_open():
+            os.write(2, b"\n")
+    os.write(2, b"stopped\n")
+    os._exit(128 + signum)
+
+
+def catch_signals() -> None:
+    """From now on SIGINT and SIGTERM end the process at once, unless they are ignored (`&` in a script)."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, stop_at_once)
+
+
+class StopRequest(Stop):
+    """While open and with something `at_stake`, a stop only sets `signum`: the loop ends its step, saves and leaves.
+
+    A launcher that waits for SIGUSR2 (submitit: put the job back into the queue) gets it in `leave`, after the state is
+    saved; SIGTERM, which Slurm sends along with it, then stays as that launcher set it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signum = workers.asked
+        self.at_stake = workers.is_worker()  # elsewhere nothing is at stake before the first step
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
+            unclaimed = (stop_at_once, workers.note_stop, signal.default_int_handler, signal.SIG_DFL)
+            ours = [signum for signum in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(signum) in unclaimed]
+            if REQUEUE is not None and callable(signal.getsignal(REQUEUE)):
+                ours.append(signal.Signals(REQUEUE))
+            self.before = {signum: signal.signal(signum, self.request) for signum in ours}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for signum, handler in self.before.items():
+            signal.signal(signum, handler)
+
+    def request(self, signum: int, frame: FrameType | None) -> None:
+        polite = self.at_stake and self.signum is None
+        self.signum = signum
+        if workers.is_worker():
+            workers.note_stop(signum, frame)
+        if signum == REQUEUE and not polite:
+            self.leave()
+        elif not polite:
+            stop_at_once(signum, frame)
+
+    def leave(self) -> None:
+        """Ends the process as the signal asks: through the launcher that waits for it, else by `Stopped`."""
+        assert self.signum is not None
+        if self.signum == REQUEUE:
+            self.before[self.signum](self.signum, None)
+        raise Stopped(self.signum)

@@ -1,0 +1,185 @@
+"""The images of a run: loaded whole, as uint8, with what must be known about them."""
+
+import hashlib
+import tarfile
+import urllib.error
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torchvision import datasets
+
+from resnet_exp.config import DataConfig
+from resnet_exp.data import synthetic
+from resnet_exp.data.image_folder import Arrays, load_image_folder, square
+
+CIFAR = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
+SUBSET_SEED = 0  # which images are held out or used does not depend on the run's seed
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images (N, S, S, 3) uint8 and labels (N,) int64, on one device."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> "Split":
+        return Split(self.images.to(device), self.labels.to(device))
+
+    def take(self, indices: Tensor) -> "Split":
+        return Split(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The splits of one run, and the statistics and fingerprint of its training split."""
+
+    train: Split
+    val: Split | None
+    test: Split
+    classes: list[str]
+    mean: Tensor  # (3,) of the training pixels, in 0 .. 1
+    std: Tensor  # (3,)
+    fingerprint: str  # of every pixel and label of every split
+
+    def to(self, device: torch.device) -> "Dataset":
+        return replace(
+            self,
+            train=self.train.to(device),
+            val=self.val and self.val.to(device),
+            test=self.test.to(device),
+            mean=self.mean.to(device),
+            std=self.std.to(device),
+        )
+
+
+def load_dataset(config: DataConfig) -> Dataset:
+    """Loads a data set, holds out `val_size` training images, then keeps `train_limit` and `test_limit` of the rest.
+
+    The held-out images do not depend on `train_limit`, and a smaller training set is part of a larger one.
+
+    Raises:
+        ValueError: the data are missing, damaged, or fewer than asked for.
+    """
+    train, test, classes = load_arrays(config)
+    whole, test_split = Split(*train), Split(*test)
+    if config.val_size or config.train_limit is not None:
+        order = balanced_order(whole.labels)
+        held_out, limit = config.val_size, config.train_limit
+        wanted = held_out + (limit or 1)
+        if wanted > len(whole):
+            limits = f"data.val_size={held_out} and data.train_limit={limit}"
+            raise ValueError(f"{limits} ask for {wanted} training images; {config.name} has {len(whole)}")
+        train_split = whole.take(order[held_out:] if limit is None else order[held_out : held_out + limit])
+        val_split = whole.take(order[:held_out]) if held_out else None
+    else:
+        train_split, val_split = whole, None
+    if config.test_limit is not None:
+        test_split = test_split.take(balanced_order(test_split.labels)[: config.test_limit])
+
+    mean, std = pixel_statistics(train_split.images)
+    splits = [train_split, test_split, *([val_split] if val_split else [])]
+    return Dataset(train_split, val_split, test_split, classes, mean, std, fingerprint(splits))
+
+
+def load_arrays(config: DataConfig) -> tuple[Arrays, Arrays, list[str]]:
+    """Training and test images as they come, and the classes' names."""
+    root, image_size = Path(config.root), config.image_size
+    if config.name in CIFAR:
+        return load_cifar(config.name, root=root, download=config.download, image_size=image_size)
+    if config.name == "image_folder":
+        return load_image_folder(root, image_size=image_size)
+    train, test = (tensors(*synthetic.paint_split(part, image_size=image_size)) for part in ("train", "test"))
+    return train, test, list(synthetic.CLASSES)
+
+
+def count_classes(config: DataConfig) -> int:
+    """How many classes the images have, without reading one."""
+    if config.name == "image_folder":
+        return sum(folder.is_dir() for folder in (Path(config.root) / "train").iterdir())
+    return 100 if config.name == "cifar100" else 10
+
+
+def load_cifar(name: str, *, root: Path, download: bool, image_size: int) -> tuple[Arrays, Arrays, list[str]]:
+    """CIFAR-10 or CIFAR-100 through torchvision, which checks the MD5 of every file before it reads it.
+
+    Raises:
+        ValueError: a file is missing or damaged, or the download failed.
+    """
+    source = CIFAR[name]
+    expected = f"{root.absolute() / source.base_folder} (archive {source.filename}, MD5 {source.tgz_md5})"
+    hint = "set data.root= or RESNET_EXP_DATA to a folder that holds it; data=synthetic needs no download"
+
+    def open_parts(download: bool) -> list[datasets.CIFAR10]:
+        return [source(root, train=train, download=download and train) for train in (True, False)]
+
+    try:
+        try:
+            parts = open_parts(download=False)
+        except RuntimeError as error:  # torchvision: "Dataset not found or corrupted"
+            if not download:
+                raise ValueError(
+                    f"{name}: missing or damaged: {expected}\n{hint}, data.download=true fetches it"
+                ) from error
+            root.mkdir(parents=True, exist_ok=True)
+            with FileLock(root / f".{name}.lock"):  # of several jobs one downloads, the others find its files
+                parts = open_parts(download=True)
+    except (RuntimeError, OSError, EOFError, tarfile.TarError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise ValueError(
+            f"{name}: download from {source.url} failed: {reason}\nexpected: {expected}\n{hint}"
+        ) from error
+
+    def arrays(part: datasets.CIFAR10) -> Arrays:
+        images = part.data
+        if image_size != images.shape[1]:
+            images = np.stack([square(Image.fromarray(image), image_size) for image in images])
+        return tensors(images, np.asarray(part.targets))
+
+    train, test = map(arrays, parts)
+    return train, test, list(parts[0].classes)
+
+
+def tensors(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Arrays:
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def balanced_order(labels: Tensor) -> Tensor:
+    """A fixed shuffled order (N,) in which every beginning holds the classes as evenly as they last."""
+    generator = torch.Generator().manual_seed(SUBSET_SEED)
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = shuffled[torch.argsort(labels[shuffled], stable=True)]
+    counts = torch.bincount(labels)
+    rank = torch.cat([torch.arange(int(count)) for count in counts])  # of each image within its class
+    return by_class[torch.argsort(rank, stable=True)]
+
+
+def pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (3,) per channel of (N, S, S, 3) uint8 images, in units of the full range.
+
+    Counted by value, so the result is exact and does not depend on threads.
+    """
+    values = torch.arange(256, dtype=torch.float64) / 255
+    share = torch.stack([torch.bincount(c.flatten(), minlength=256) for c in images.unbind(-1)]).double()  # (3, 256)
+    share /= share.sum(1, keepdim=True)
+    mean = share @ values
+    std = (share * (values - mean[:, None]) ** 2).sum(1).sqrt()
+    return mean.float(), std.float()
+
+
+def fingerprint(splits: list[Split]) -> str:
+    digest = hashlib.sha256()
+    for split in splits:
+        for tensor in (split.images, split.labels):
+            digest.update(str(tuple(tensor.shape)).encode())
+            digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,96 @@
+"""Files that are whole or refused: written in one move, and, where a wrong bit would matter, sealed by a checksum.
+
+`torch.load` and its like accept a file with flipped bits; every binary file of ours that is read back is sealed.
+"""
+
+import hashlib
+import io
+import os
+import pickle
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+SCRAPS = ".*.tmp"  # what a killed writer may leave beside its file
+MAGIC = b"resnet-exp 1\n"
+HEADER_LENGTH = len(MAGIC) + 8 + 32  # magic, payload length, SHA-256
+
+
+class DamagedFileError(ValueError):
+    """The file is not what was written: truncated, altered, or not one of ours."""
+
+
+def replace(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    """Writes `path` in one move; several processes may do so at the same time, the last one wins.
+
+    Raises:
+        OSError: the disk is full or not writable; the old file stays and no temporary file remains.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        error.filename = str(path)  # a failed write does not say where
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Has the moves within a folder on disk before it returns."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """`replace` for a short text."""
+    replace(path, [text.encode()])
+
+
+def write_sealed(path: Path, content: dict[str, Any]) -> None:
+    """Replaces `path` by `content` (tensors, numbers, strings, lists, dicts), or leaves it as it was.
+
+    Raises:
+        OSError: the disk is full or not writable; no temporary file remains.
+    """
+    import torch  # here: most users of this file do without it
+
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    payload = buffer.getbuffer()
+    replace(path, [header(payload), payload])
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The content written by `write_sealed`, tensors on the CPU. Executes nothing that the file may hold.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedFileError: the file is not what was written.
+    """
+    import torch
+
+    data = path.read_bytes()
+    payload = memoryview(data)[HEADER_LENGTH:]
+    if data[:HEADER_LENGTH] != header(payload):
+        raise DamagedFileError(f"{path}: damaged or not written by resnet-exp")
+    try:
+        content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise DamagedFileError(f"{path}: holds something other than tensors and numbers") from error
+    if not isinstance(content, dict):
+        raise DamagedFileError(f"{path}: not written by resnet-exp")
+    return content
+
+
+def header(payload: memoryview) -> bytes:
+    return MAGIC + len(payload).to_bytes(8, "little") + hashlib.sha256(payload).digest()

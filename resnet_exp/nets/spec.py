@@ -1,0 +1,113 @@
+"""A net as data: what `nets.network` builds and what the summary of a run records. Knows no torch.
+
+One description holds every net of the residual literature: a CIFAR net has three stages, an ImageNet net four behind a
+7x7 stem; a plain net is the one with shortcut `none`; VGG is a plain net of one-layer blocks with pools between its
+stages; in a fully connected net each kernel is 0.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Stem:
+    """The first layer.
+
+    Args:
+        channels: of its output.
+        kernel: pixels a side; 0: fully connected, over all numbers of an image.
+        stride: of the convolution.
+        inputs: channels of an image, or all its numbers where `kernel` is 0.
+        pool: whether a 3x3 max-pool of stride 2 follows ([P1] table 1).
+    """
+
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    inputs: int = 3
+    pool: bool = False
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Equal blocks in a row.
+
+    Args:
+        blocks: how many.
+        channels: of their outputs.
+        stride: of the first block; it shrinks the map.
+        pool: whether a 2x2 max-pool follows (VGG).
+    """
+
+    blocks: int
+    channels: int
+    stride: int = 1
+    pool: bool = False
+
+
+@dataclass(frozen=True)
+class BlockSpec:
+    """What every block of a net computes between its input and the addition.
+
+    Args:
+        kernels: of its layers, in pixels a side: (3, 3) basic, (1, 3, 1) bottleneck; 0: fully connected.
+        narrow: all layers but the last have this many times fewer channels than the block's output (bottleneck: 4).
+        strided: which layer carries the stride, from 0. Bottlenecks of [P1] have it in the first 1x1 convolution,
+            torchvision's in the 3x3; weights fit both and mean another net, so it is part of the record.
+        bias: whether its layers have biases (VGG).
+    """
+
+    kernels: tuple[int, ...] = (3, 3)
+    narrow: int = 1
+    strided: int = 0
+    bias: bool = False
+
+
+@dataclass(frozen=True)
+class Head:
+    """From the last map to the logits.
+
+    Args:
+        pool: pixels a side to which the map is averaged.
+        hidden: widths of the fully connected layers before the last one (VGG: 4096, 4096).
+    """
+
+    pool: int = 1
+    hidden: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """One net but for the number of classes, which the images decide.
+
+    Args:
+        stem: None: the first stage reads the image.
+        order: `post`, BN and ReLU after a convolution ([P1]), or `pre`, before it ([P2]).
+        norm: `batch` or `none`.
+        shortcut: `none` (plain), `A`, `B` or `C`, see `layers.make_shortcut`.
+    """
+
+    stem: Stem | None
+    stages: tuple[Stage, ...]
+    block: BlockSpec = BlockSpec()
+    order: str = "post"
+    norm: str = "batch"
+    shortcut: str = "A"
+    head: Head = Head()
+
+    @property
+    def depth(self) -> int:
+        """Layers with weights on the longest path, projections not counted."""
+        of_blocks = sum(stage.blocks for stage in self.stages) * len(self.block.kernels)
+        return (self.stem is not None) + of_blocks + len(self.head.hidden) + 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {key: list_of(value) for key, value in asdict(self).items()}
+
+
+def list_of(value: Any) -> Any:
+    """The same with lists in place of tuples."""
+    if isinstance(value, dict):
+        return {key: list_of(item) for key, item in value.items()}
+    return [list_of(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,61 @@
+"""The state of a run as one file, with the one before it as a spare."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from resnet_exp.files import DamagedFileError, read_sealed, sync_folder, write_sealed
+from resnet_exp.runs.schema import SCHEMA, upgrade_checkpoint
+
+NAME, WRITTEN, SPARE = "checkpoint.pt", ".checkpoint.pt.new", "checkpoint.prev.pt"  # newest first, but for a moment
+
+log = logging.getLogger(__name__)
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Writes `checkpoint.pt`; what was there becomes `checkpoint.prev.pt`. At every moment one of them is whole.
+
+    Raises:
+        OSError: the disk is full or not writable; the older checkpoints stay.
+    """
+    newest, written = folder / NAME, folder / WRITTEN
+    write_sealed(written, {"schema": SCHEMA} | state)
+    if newest.exists():
+        newest.replace(folder / SPARE)
+    written.replace(newest)
+    sync_folder(folder)
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest whole checkpoint, or None if there never was one. Removes damaged ones, lest they become the spare.
+
+    Raises:
+        ValueError: there are checkpoints, and every one is damaged; they stay. Or a newer version wrote it.
+    """
+    damaged = []
+    for name in (NAME, WRITTEN, SPARE):
+        try:
+            content = read_sealed(folder / name)
+        except FileNotFoundError:
+            continue
+        except DamagedFileError as error:
+            log.warning("%s; trying the one before", error)
+            damaged.append(name)
+        else:
+            for other in damaged:
+                (folder / other).unlink()
+            if name == WRITTEN:  # finish the save that was cut short
+                (folder / WRITTEN).replace(folder / NAME)
+            return upgrade_checkpoint(content, path=folder / name)
+    if damaged:
+        what = f"{folder}: every checkpoint is damaged ({', '.join(damaged)})"
+        raise ValueError(f"{what}\nfresh=true starts this run again from step 0")
+    return None
+
+
+def is_finite(model: nn.Module) -> bool:
+    """Whether every weight and BN statistic is a number. Waits for the device, once."""
+    return bool(torch.stack([tensor.isfinite().all() for tensor in model.state_dict().values()]).all())

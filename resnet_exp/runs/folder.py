@@ -1,0 +1,194 @@
+"""The run folder: the only bridge between training and analysis."""
+
+import errno
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import OmegaConf
+from yaml import YAMLError
+
+from resnet_exp.files import SCRAPS, replace_text
+from resnet_exp.runs.events import Events
+from resnet_exp.runs.schema import SCHEMA, upgrade_settings
+
+PATIENCE = 0.2  # seconds in which whoever only looks whether a run is alive lets go of its lock
+FINISHED = ("completed", "diverged")  # the `status` of a run that is not trained further
+
+log = logging.getLogger(__name__)
+
+
+class MetricsFile:
+    """`metrics.csv`: a header, then one whole row per evaluation, on disk before `add` returns.
+
+    Args:
+        offset: bytes to keep of a file that exists; 0 starts a new one.
+
+    Raises:
+        ValueError: the file is shorter than `offset`.
+    """
+
+    def __init__(self, path: Path, *, columns: list[str], offset: int) -> None:
+        self.columns = columns
+        header = ",".join(columns) + "\n"
+        if (path.stat().st_size if path.exists() else 0) < offset:
+            raise ValueError(f"{path}: shorter than its checkpoint says\nfresh=true starts this run again from step 0")
+        self.file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        self.file.truncate(offset)
+        self.file.seek(offset)
+        if offset == 0:
+            self.write(header.encode())
+
+    def add(self, row: dict[str, float]) -> None:
+        """Raises OSError if the disk is full; the file then ends with the row before."""
+        text = ",".join(f"{row[c]:.6g}" if isinstance(row[c], float) else str(row[c]) for c in self.columns)
+        self.write((text + "\n").encode())
+
+    def write(self, data: bytes) -> None:
+        before = self.offset
+        try:
+            if self.file.write(data) < len(data):  # the disk took a part of it
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            self.file.truncate(before)
+            self.file.seek(before)
+            error.filename = self.file.name
+            raise
+
+    @property
+    def offset(self) -> int:
+        return self.file.tell()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class RunFolder:
+    """`config.yaml`, `metrics.csv`, `summary.json` and TensorBoard events of one run, locked while it is open.
+
+    Whoever dies frees the lock; what it was writing is removed by the next.
+
+    Raises:
+        ValueError: another process has the folder open.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(path / ".lock")
+        try:
+            self.lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            raise ValueError(f"{path}: another process is training this run") from None
+        for scrap in path.glob(SCRAPS):
+            scrap.unlink()
+        self.metrics: MetricsFile | None = None
+        self.events: Events | None = None
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.metrics:
+            self.metrics.close()
+        if self.events:
+            self.events.close()
+        self.lock.release()
+
+    def clear(self) -> None:
+        """Removes an earlier run's records; `run.log` stays."""
+        # The settings last: whoever is killed on the way leaves no checkpoint that other settings could take up.
+        for pattern in ("*checkpoint*.pt*", "metrics.csv", "events.out.*", "summary.json", "config.yaml"):
+            for file in self.path.glob(pattern):
+                file.unlink()
+
+    def open(self, *, columns: list[str], offset: int, step: int) -> None:
+        """Opens the records for writing after `step` updates; rows and events beyond that point are dropped."""
+        self.metrics = MetricsFile(self.path / "metrics.csv", columns=columns, offset=offset)
+        self.events = Events(self.path, step=step)
+
+    @property
+    def metrics_offset(self) -> int:
+        """Bytes of `metrics.csv` so far; it is open."""
+        assert self.metrics is not None
+        return self.metrics.offset
+
+    def add_row(self, row: dict[str, float]) -> None:
+        """One evaluation: to disk in `metrics.csv`, then as a copy to TensorBoard."""
+        assert self.metrics is not None
+        assert self.events is not None
+        self.metrics.add(row)
+        self.events.add_row(row)
+
+    def add_hparams(self, settings: dict[str, Any], results: dict[str, float], *, step: int) -> None:
+        assert self.events is not None
+        self.events.add_hparams(settings, results, step=step)
+
+    def last_errors(self) -> dict[str, float]:
+        """The errors (%) in the last row of `metrics.csv`; none before the first row."""
+        file = self.path / "metrics.csv"
+        header, *rows = (file.read_text() if file.exists() else "").splitlines() or [""]
+        last = dict(zip(header.split(","), rows[-1].split(","), strict=True)) if rows else {}
+        return {key: float(value) for key, value in last.items() if key.endswith("_error")}
+
+    @property
+    def config(self) -> dict[str, Any] | None:
+        """The settings of the run that is in the folder, complete, and the `schema` it was begun with."""
+        return read_config(self.path / "config.yaml")
+
+    @config.setter
+    def config(self, values: dict[str, Any]) -> None:
+        text = OmegaConf.to_yaml(OmegaConf.create({"schema": SCHEMA} | values))
+        replace_text(self.path / "config.yaml", text)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What is known of the run; empty if it never started. It follows from the other files, damaged or not."""
+        try:
+            return json.loads((self.path / "summary.json").read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            log.warning("%s: damaged (%s), written anew", self.path / "summary.json", error)
+            return {}
+
+    @summary.setter
+    def summary(self, values: dict[str, Any]) -> None:
+        replace_text(self.path / "summary.json", json.dumps(values, indent=2) + "\n")
+
+
+def read_config(file: Path) -> dict[str, Any] | None:
+    """The settings in a run's `config.yaml`, complete; None if there is no such file.
+
+    Raises:
+        ValueError: it is damaged, or of a newer version.
+    """
+    if not file.exists():
+        return None
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(file))
+    except (YAMLError, UnicodeDecodeError, OSError):
+        values = None
+    if not values or not isinstance(values, dict):
+        raise ValueError(f"{file}: damaged\nfresh=true starts this run again from step 0")
+    return upgrade_settings({str(key): value for key, value in values.items()}, path=file)
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a process has the run folder open: one that died, however it died, has not."""
+    lock = FileLock(path / ".lock")
+    if not (path / ".lock").exists():
+        return False
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a folder of another user: nobody's run that we could ask about
+        return False
+    lock.release()
+    return False

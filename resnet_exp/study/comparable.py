@@ -1,0 +1,109 @@
+"""Which runs may stand in one figure: those that differ in nothing but the net, the seed, and what their names say."""
+
+import re
+from collections import Counter
+from typing import Any
+
+from resnet_exp.nets.table import DEEP, PAPER_WARMUP_STEPS
+from resnet_exp.study.runs import Net, Run
+
+FREE = ("compile", "deterministic", "memory_format")  # how fast a run is, not what it computes
+SHOWN = 3  # differences that a refusal names
+
+
+def setting_of(name: str) -> str:
+    """What a sweep varied besides the net, as the name of the run says: `resnet20-B-lr0.05` -> `-lr0.05`."""
+    net = re.match(r"[a-z_]+\d+(-v2)?(-[ABC])?(?=-|$)", name)
+    return name[net.end() :] if net else name
+
+
+def choices_of(run: Run) -> dict[str, Any]:
+    """All recorded choices that must agree, by what they are called in a message."""
+    summary = run.summary
+    return {
+        "data": summary["dataset"]["name"],
+        "data fingerprint": summary["dataset"].get("fingerprint"),
+        "image size": summary["dataset"]["image_size"],
+        "training images": summary["n_train"],
+        "width": summary.get("width"),
+        "steps": summary["steps"],
+        # What the running error is a mean over.
+        "steps between rows": f"{run.metrics['step'][0]:g}" if run.rows else None,
+        **{key: value for key, value in summary["choices"].items() if key not in FREE},
+    }
+
+
+def warms_up_as_the_paper(run: Run) -> bool:
+    """[P1] 4.2 warms up its deepest net alone, so a study of it has two values."""
+    usual = PAPER_WARMUP_STEPS if run.summary["depth"] >= DEEP else 0
+    return bool(run.summary["choices"].get("warmup_steps") == usual)
+
+
+def differing_choices(runs: list[Run]) -> dict[str, dict[str, list[Run]]]:
+    """The choices in which runs that should be alike differ, with the runs of each value.
+
+    What a run did not record, as older versions did not, is no difference.
+    """
+    found: dict[str, dict[str, list[Run]]] = {}
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(setting_of(run.summary["name"]), []).append(run)
+    for group in groups.values():
+        by_key: dict[str, dict[str, list[Run]]] = {}
+        for run in group:
+            for key, value in choices_of(run).items():
+                if value is not None:
+                    by_key.setdefault(key, {}).setdefault(str(value), []).append(run)
+        if all(map(warms_up_as_the_paper, group)):
+            by_key.pop("warmup_steps", None)
+        found |= {key: values for key, values in by_key.items() if len(values) > 1}
+    return found
+
+
+def mixed_nets(nets: list[Net]) -> list[str]:
+    """Names, given by `name=`, that stand for several nets."""
+    found = []
+    for net in nets:
+        kinds = {tuple(run.summary.get(key) for key in ("family", "depth", "block", "shortcut")) for run in net.runs}
+        if len(kinds) > 1:
+            found.append(f"{net.name}: {' and '.join(sorted(f'{family}{depth}' for family, depth, *_ in kinds))}")
+    return found
+
+
+def repeated_seeds(nets: list[Net]) -> list[str]:
+    """Nets that hold two runs of one seed: counted as two they would make the spread too small."""
+    found = []
+    for net in nets:
+        seeds = Counter(run.summary["seed"] for run in net.runs)
+        found += [f"{net.name} seed {seed}: {count} runs" for seed, count in seeds.items() if count > 1]
+    return found
+
+
+def problems(runs: list[Run], nets: list[Net]) -> list[str]:
+    """Why these runs are no one study, a line each; none if they are."""
+
+    def who(of_value: list[Run]) -> str:
+        return "/".join(of_value[0].path.parts[-2:]) if len(of_value) == 1 else f"{len(of_value)} runs"
+
+    lines = []
+    for key, values in differing_choices(runs).items():
+        ordered = sorted(values.items(), key=lambda item: -len(item[1]))
+        lines.append(f"{key}: " + ", ".join(f"{value} ({who(of_value)})" for value, of_value in ordered))
+    return lines + mixed_nets(nets) + repeated_seeds(nets)
+
+
+def check_comparable(runs: list[Run], nets: list[Net], *, mix: bool = False) -> list[str]:
+    """What differs, a line each, if runs that are no one study may be mixed.
+
+    Raises:
+        ValueError: they may not; the message names what differs.
+    """
+    found = problems(runs, nets)
+    if found and not mix:
+        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise ValueError(
+            "these runs are not comparable; they differ in what their names do not say:"
+            f"\n{'; '.join(found[:SHOWN])}{more}"
+            "\nmove away the runs that do not belong; resnet-exp-report --mix compares them all the same"
+        )
+    return found

@@ -1,0 +1,94 @@
+"""Does depth degrade? Every pair of depths of one kind of net, every pair of kinds at one depth, and one sentence.
+
+The primary error is the running training error: that it rises is what overfitting cannot explain ([P1] section 1).
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+from resnet_exp.study.comparable import setting_of
+from resnet_exp.study.runs import Net, flags
+from resnet_exp.study.statistics import Difference, Estimate, Verdict, judge, paired, welch
+
+PRIMARY = "train_error"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two nets and how their final errors (%) differ: second minus first, so above 0 the second is worse."""
+
+    first: Net
+    second: Net
+    estimates: tuple[Estimate, Estimate]
+    difference: Difference  # Welch's, on which the verdict rests
+    paired: Difference | None  # over the seeds that both have
+
+    @property
+    def verdict(self) -> Verdict:
+        return judge(self.difference)
+
+
+def compare(first: Net, second: Net, *, key: str = PRIMARY) -> Comparison | None:
+    """None if either has no final error."""
+    one, other = first.final(key), second.final(key)
+    if one is None or other is None:
+        return None
+    by_seed = paired(first.by_seed(key), second.by_seed(key))
+    return Comparison(first, second, (one, other), welch(one, other), by_seed)
+
+
+def by_depth(nets: list[Net]) -> list[Comparison]:
+    """Shallower and deeper net of one variant, every pair that has final errors."""
+    pairs = [(first, second) for first, second in combinations(nets, 2) if first.variant == second.variant]
+    return [comparison for pair in pairs if (comparison := compare(*pair))]
+
+
+def by_family(nets: list[Net]) -> list[Comparison]:
+    """Two variants at one depth under the same settings, every pair that has final errors; plain nets come first."""
+    pairs = [
+        (first, second)
+        for first, second in combinations(nets, 2)
+        if first.depth == second.depth and setting_of(first.name) == setting_of(second.name)
+    ]
+    return [comparison for pair in pairs if (comparison := compare(*pair))]
+
+
+def sentence(nets: list[Net]) -> str:
+    """The verdict in plain words: of each variant its shallowest finished net against its deepest one."""
+    widest: dict[str, Comparison] = {}
+    for comparison in by_depth(nets):  # the nets are in order of depth, so the first pair begins with the shallowest
+        shallowest = widest.setdefault(comparison.first.variant, comparison).first
+        if comparison.first is shallowest:
+            widest[comparison.first.variant] = comparison
+    if not widest:
+        return "No verdict yet: it takes two finished nets of one kind and different depths."
+    text = "; ".join(f"{variant} nets: {clause(comparison)}" for variant, comparison in widest.items())
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def clause(comparison: Comparison) -> str:
+    """«depth degrades, the training error of 56 layers is 3.17 points above that of 20 (95 % interval …, 5 seeds)»"""
+    first, second = comparison.first.depth, comparison.second.depth
+    difference = comparison.difference
+    what = {
+        Verdict.DEGRADES: "depth degrades",
+        Verdict.IMPROVES: "depth improves",
+        Verdict.INCONCLUSIVE: "inconclusive",
+    }[comparison.verdict]
+    size = f"{abs(difference.value):.2f}"
+    side = f"{size} points {'above' if difference.value > 0 else 'below'}" if float(size) else "the same as"
+    return f"{what}, the training error of {second} layers is {side} that of {first} ({evidence(comparison)})"
+
+
+def evidence(comparison: Comparison) -> str:
+    """What the verdict rests on: the interval and the seeds, or why there is none; and which of the runs failed."""
+    ns = sorted({estimate.n for estimate in comparison.estimates})
+    seeds = f"{' and '.join(map(str, ns))} seed{'' if ns == [1] else 's'}"
+    difference = comparison.difference
+    if difference.low is None or difference.high is None:
+        parts = [f"{seeds}; an interval takes two or more of each"]
+    else:
+        parts = [f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}, {seeds}"]
+    if comparison.verdict == Verdict.INCONCLUSIVE and difference.seeds_needed:
+        parts.append(f"about {difference.seeds_needed} of each would tell")
+    return "; ".join(parts + flags([*comparison.first.runs, *comparison.second.runs]))

@@ -1,0 +1,93 @@
+"""The device a run uses, the precision it computes in, and the process-wide switches of torch."""
+
+import ctypes
+import os
+import platform
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from resnet_exp.cores import count_cores
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+def choose_device(name: str, *, turn: int = 0) -> torch.device:
+    """`auto` takes a GPU, else the CPU. A GPU asked for by name is never replaced.
+
+    Args:
+        turn: which of several runs side by side this is; with `auto` they take the GPUs in turn.
+
+    Raises:
+        ValueError: there is no such GPU.
+    """
+    if name == "auto":
+        name = f"cuda:{turn % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        device = torch.device("cuda", device.index or 0)
+        if device.index >= count:
+            found = f"{count} found" if count else "none found"
+            raise ValueError(f"device={name}: no such GPU ({found}); device=auto or device=cpu runs without one")
+    return device
+
+
+@dataclass(frozen=True)
+class Precision:
+    """`off` (float32 throughout), `bf16` or `fp16` (autocast; BN statistics, loss and weights stay in float32)."""
+
+    name: str
+    device_type: str
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """What convolutions and the head compute in; None: float32, like everything else."""
+        return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.name]
+
+    def autocast(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.device_type, dtype=self.dtype, enabled=self.dtype is not None)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")
+
+
+def choose_precision(amp: str, device: torch.device) -> Precision:
+    """`auto`: off on a CPU; on a GPU bf16 where it is built in, else fp16 with a loss scaler."""
+    if amp == "auto":
+        if device.type == "cpu":
+            amp = "off"
+        else:
+            amp = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return Precision(amp, device.type)
+
+
+def choose_threads(asked: int | None, *, before: int | None = None) -> int:
+    """What was asked for, else as `before` (sums depend on it) if there are cores enough, else one a core."""
+    cores = count_cores()
+    return asked or (before if before and before <= cores else cores)
+
+
+def set_up(device: torch.device, *, threads: int, deterministic: bool) -> None:
+    """Sets every process-wide switch a run relies on, so that one run in a process does not inherit from the last."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.allow_tf32 = False  # precision `off` means float32; torch's default convolves in 19 bits
+    keep_freed_memory()
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+        torch.cuda.set_device(device)
+
+
+def keep_freed_memory() -> None:
+    """Makes glibc keep the blocks that a step frees: the next step wants the same ones.
+
+    By default large blocks go back to the system, which then hands them out again page by page, cleared: a sixth of a
+    step of resnet20 on a CPU.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
+        libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # bytes; the most that glibc takes

@@ -1,0 +1,126 @@
+"""The training loop, read top to bottom: evaluate and log, save, update."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from resnet_exp.config import TrainConfig
+from resnet_exp.runs.checkpoint import is_finite, save_checkpoint
+from resnet_exp.runs.folder import RunFolder
+from resnet_exp.training.evaluate import Evaluation
+from resnet_exp.training.progress import Progress
+from resnet_exp.training.step import State, TrainStep
+from resnet_exp.training.stop import Stop, Stopped
+
+log = logging.getLogger(__name__)
+
+
+def columns(splits: list[str]) -> list[str]:
+    """The columns of `metrics.csv`; errors in %."""
+    shown = ["train", *splits]
+    return ["step", "epoch", "lr", *(f"{split}_{what}" for split in shown for what in ("loss", "error"))]
+
+
+def measure(evaluations: dict[str, Evaluation], *, check: Callable[[], None]) -> dict[str, float] | None:
+    """The columns of the splits that are not trained on, now. None if `check` raises `Stopped`."""
+    row = {}
+    for name, evaluation in evaluations.items():
+        try:
+            row[f"{name}_loss"], row[f"{name}_error"] = evaluation(check=check)
+        except Stopped:
+            return None
+    return row
+
+
+def bad_step(state: State, *, healthy: bool) -> int | None:
+    """The first step whose loss was not finite, or, if only the weights are not, the one that would follow."""
+    first = int(state.totals.first_bad_step)
+    return first if first >= 0 else None if healthy else state.step
+
+
+class Saver:
+    """Saves a run's state with its records, each state once.
+
+    Args:
+        state: what is saved.
+        origin: goes into every checkpoint, for whoever takes it up.
+        folder: where; its records are open.
+    """
+
+    def __init__(self, state: State, *, origin: dict[str, Any], folder: RunFolder) -> None:
+        self.state, self.origin, self.folder = state, origin, folder
+        self.saved = self.now
+
+    @property
+    def now(self) -> tuple[int, int]:
+        """Updates done, and bytes of `metrics.csv`."""
+        return self.state.step, self.folder.metrics_offset
+
+    @property
+    def is_due(self) -> bool:
+        return self.now != self.saved
+
+    def save(self) -> None:
+        content = {"state": self.state.state_dict(), "metrics_offset": self.now[1], "origin": self.origin}
+        save_checkpoint(self.folder.path, content)
+        self.saved = self.now
+
+
+def train(
+    state: State,
+    update: TrainStep,
+    *,
+    length: TrainConfig,
+    lr_at: Callable[[int], float],
+    evaluations: dict[str, Evaluation],
+    saver: Saver,
+    progress: Progress,
+    stop: Stop,
+) -> dict[str, Any]:
+    """Trains until `length.steps` updates are done, and records on the way.
+
+    Returns:
+        `status` (completed, diverged or interrupted), `first_bad_step` (None unless diverged), `images_per_second` (of
+        the updates alone; None if there were none).
+    """
+    status, first_bad_step = "running", None
+    with progress:
+        while status == "running":
+            # First close the step that was just done, or that a stop during its evaluation left open.
+            done = state.step == length.steps
+            saving = done or state.step % length.save_every == 0
+            healthy = not saving or is_finite(state.model)  # waits for the device: once per checkpoint
+            running = None
+            if done or not healthy or state.step % length.eval_every == 0:
+                running = state.totals.read()  # waits for the device: once per evaluation
+            if running is not None:
+                progress.pause()
+                others = measure(evaluations, check=stop.check)
+                if others is not None:  # else the totals stay as they are, and the resumed run begins with this row
+                    head = {"step": state.step, "epoch": update.epoch, "lr": lr_at(state.step - 1)}
+                    row = head | {"train_loss": running[0], "train_error": running[1]} | others
+                    saver.folder.add_row(row)
+                    state.totals.clear()
+                    progress.report(row)
+                first_bad_step = bad_step(state, healthy=healthy)
+
+            if stop.signum is not None:
+                status, saving = "interrupted", is_finite(state.model)
+            elif first_bad_step is not None:
+                status, saving = "diverged", False
+            elif done:
+                status = "completed"
+            if saving and saver.is_due:
+                progress.pause()
+                saver.save()
+            if status != "running":
+                break
+
+            progress.start()
+            update(lr=lr_at(state.step))
+            stop.at_stake = True
+            # On a CPU reading the running error costs nothing; elsewhere it would wait for the device.
+            progress.tick(state.totals.read() if update.on_cpu else None, long_matters=update.on_cpu)
+    if status == "interrupted":
+        log.info("stopped: the same command goes on from step %d", saver.saved[0])
+    return {"status": status, "first_bad_step": first_bad_step, "images_per_second": progress.images_per_second}

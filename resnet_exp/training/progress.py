@@ -1,0 +1,100 @@
+"""What a user sees while a run goes on: a bar on a terminal (not several), one line per evaluation everywhere."""
+
+import logging
+import threading
+import time
+from contextlib import ExitStack
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+UNTIMED_STEPS, TIMED_STEPS = 2, 8  # the first steps are slow; the next ones tell how long the run will take
+LONG_HOURS = 1.0  # a CPU run beyond this is told of the quick study
+
+log = logging.getLogger(__name__)
+tqdm.set_lock(threading.RLock())  # by default one that processes share, which a killed worker leaves to the system
+
+
+class Progress:
+    """The bar, the log lines and the pace of one run. Only the time between `start` and `pause` counts.
+
+    Args:
+        name: what the bar is called.
+        steps: updates of the whole run.
+        step: updates done before.
+        batch_size: images per update.
+        quiet: no bar, not even on a terminal: several runs share it.
+    """
+
+    def __init__(self, *, name: str, steps: int, step: int, batch_size: int, quiet: bool = False) -> None:
+        self.steps, self.begun_at, self.batch_size = steps, step, batch_size
+        self.ticks = 0  # updates of this process
+        self.seconds, self.timed_from = 0.0, 0.0
+        self.begun: float | None = None
+        self.stack = ExitStack()
+        self.bar = tqdm(total=steps, initial=step, desc=name, unit="step", leave=False, disable=quiet or None)
+
+    def __enter__(self) -> "Progress":
+        if not self.bar.disable:
+            self.stack.enter_context(logging_redirect_tqdm())
+        self.stack.enter_context(self.bar)
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.pause()
+        self.stack.close()
+
+    def start(self) -> None:
+        """Goes on counting time; no harm if it never stopped."""
+        if self.begun is None:
+            self.begun = time.perf_counter()
+
+    def pause(self) -> None:
+        """Stops counting time; call it when the device has nothing left to do."""
+        self.seconds, self.begun = self.elapsed, None
+
+    @property
+    def elapsed(self) -> float:
+        return self.seconds + (time.perf_counter() - self.begun if self.begun is not None else 0.0)
+
+    @property
+    def images_per_second(self) -> float | None:
+        """None before the first update of this process."""
+        return self.ticks * self.batch_size / self.elapsed if self.ticks else None
+
+    @property
+    def pace(self) -> str:
+        return f"{self.images_per_second:.0f} images/s" if self.ticks else ""
+
+    def tick(self, running: tuple[float, float] | None, *, long_matters: bool) -> None:
+        """Counts one update.
+
+        Args:
+            running: the running training loss and error (%), where reading them costs nothing.
+            long_matters: whether to say so if the run is going to take over an hour.
+        """
+        self.ticks += 1
+        if running is not None:
+            self.bar.set_postfix_str(f"error {running[1]:.1f} %, {self.pace}", refresh=False)
+        self.bar.update()
+        if self.ticks == UNTIMED_STEPS:
+            self.timed_from = self.elapsed
+        elif self.ticks == UNTIMED_STEPS + TIMED_STEPS and long_matters:
+            pace = (self.elapsed - self.timed_from) / TIMED_STEPS
+            hours = pace * (self.steps - self.begun_at - self.ticks) / 3600
+            if hours > LONG_HOURS:
+                about = "about %.0f hours" if hours < 48 else "about %.0f days"
+                log.warning(
+                    f"this run will take {about} on this CPU; experiment=quick shows the effect in minutes",
+                    hours if hours < 48 else hours / 24,
+                )
+
+    def report(self, row: dict[str, float]) -> None:
+        """The line of one evaluation."""
+        parts = [f"step {row['step']}/{self.steps}", f"epoch {row['epoch']:.1f}", f"lr {row['lr']:g}"]
+        for split in ("train", "val", "test"):
+            if f"{split}_error" in row:
+                parts.append(f"{split} loss {row[f'{split}_loss']:.4g} error {row[f'{split}_error']:.2f} %")
+        log.info("  ".join([*parts, self.pace]))
+        self.bar.set_postfix_str(f"error {row['train_error']:.1f} %, {self.pace}")

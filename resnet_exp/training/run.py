@@ -1,0 +1,208 @@
+"""One run, its parts in the order of the flow: device, images, net, optimizer, steps; then the loop, then the end."""
+
+import functools
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from resnet_exp.config import Config, flatten
+from resnet_exp.data.preprocess import Preprocess, padding_of
+from resnet_exp.data.sets import Dataset, load_dataset
+from resnet_exp.data.stream import BatchStream
+from resnet_exp.nets.init import initialise
+from resnet_exp.nets.network import Network
+from resnet_exp.nets.table import net_spec, paper_warmup
+from resnet_exp.runs.checkpoint import load_checkpoint
+from resnet_exp.runs.folder import RunFolder
+from resnet_exp.runs.origin import Origin, check_settings
+from resnet_exp.training.device import Precision, choose_device, choose_precision, choose_threads, set_up
+from resnet_exp.training.evaluate import Evaluation, recompute_batch_norm, training_batches
+from resnet_exp.training.facts import environment, headline, known_before
+from resnet_exp.training.loop import Saver, columns, train
+from resnet_exp.training.optim import build_optimizer, lr_at
+from resnet_exp.training.progress import Progress
+from resnet_exp.training.speed import choose_compile, compile_blocks
+from resnet_exp.training.step import State, Totals, TrainStep
+from resnet_exp.training.stop import Stop, Stopped
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What training and evaluating both need."""
+
+    device: torch.device
+    precision: Precision
+    dataset: Dataset
+    preprocess: Preprocess
+    model: Network
+
+    def evaluation(self, split: str) -> Evaluation:
+        """Of `train`, `val` or `test`, whole and not augmented."""
+        images = getattr(self.dataset, split)
+        return Evaluation(self.model, images, preprocess=self.preprocess, precision=self.precision)
+
+
+def prepare(config: Config, *, earlier: Origin | None, turn: int = 0) -> Parts:
+    """Device, images and net; the net initialised from the seed.
+
+    Args:
+        earlier: what the run was begun with, if it goes on.
+        turn: which of several runs side by side this is.
+
+    Raises:
+        ValueError: no such device, or the images are missing, damaged, or not those that the run began on.
+    """
+    device = choose_device(config.device, turn=turn)
+    threads = choose_threads(config.threads, before=earlier.environment.get("threads") if earlier else None)
+    set_up(device, threads=threads, deterministic=config.deterministic)
+    dataset = load_dataset(config.data).to(device)
+    if earlier:
+        earlier.check_images(dataset.fingerprint, root=config.data.root)
+    preprocess = Preprocess(dataset.mean, dataset.std, border=config.data.border)
+    model = Network(net_spec(config.net), num_classes=len(dataset.classes))
+    initialise(model, seed=config.seed)
+    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Parts(device, choose_precision(config.amp, device), dataset, preprocess, model)
+
+
+def take_up(config: Config, folder: RunFolder) -> tuple[Origin | None, dict[str, Any] | None]:
+    """What the run in the folder was begun with, and the checkpoint it goes on from; None if there is none.
+
+    Raises:
+        ValueError: the checkpoint is damaged, or of a run with other settings.
+    """
+    checkpoint = load_checkpoint(folder.path)
+    if checkpoint is None:
+        return None, None
+    earlier = Origin(folder.path, **checkpoint["origin"])
+    check_settings(folder.path, earlier.settings, config)
+    return earlier, checkpoint
+
+
+def train_run(
+    config: Config, folder: RunFolder, *, stop: Stop, turn: int = 0, quiet: bool = False, begun_by: str = ""
+) -> None:
+    """`task=train`: trains one net and leaves its run folder complete, or ready to go on.
+
+    Args:
+        stop: who looks at it knows when to end; the state is then saved.
+        turn: which of several runs side by side this is.
+        quiet: no bar.
+        begun_by: the cluster job in which the run began, to be recorded.
+
+    Raises:
+        ValueError: the folder's checkpoint is damaged, or of a run with other settings or images.
+    """
+    earlier, checkpoint = take_up(config, folder)
+    parts = prepare(config, earlier=earlier, turn=turn)
+    dataset, length = parts.dataset, config.train
+    compiled = choose_compile(config.compile, parts.device)
+    if compiled:
+        compile_blocks(parts.model.blocks)
+
+    origin = Origin.now(folder.path, config, dataset.fingerprint, environment(parts.device, parts.precision, compiled))
+    optimizer = build_optimizer(parts.model, config.optim)
+    state = State(parts.model, optimizer, parts.precision.scaler(), Totals(parts.device))
+    offset = 0
+    if earlier and checkpoint:
+        state.load_state_dict(checkpoint["state"])
+        offset = checkpoint["metrics_offset"]
+        origin = origin.after(earlier, step=state.step)
+        log.info("resuming at step %d", state.step)
+
+    warmup_steps = config.optim.warmup_steps
+    warmup_steps = paper_warmup(config.net) if warmup_steps == "auto" else warmup_steps
+    schedule = functools.partial(lr_at, config=config.optim, warmup_steps=warmup_steps)
+    stream = BatchStream(
+        num_images=len(dataset.train),
+        batch_size=length.batch_size,
+        padding=padding_of(config.data.image_size),
+        augment=config.data.augment,
+        seed=config.seed,
+    )
+    rate = folder.summary.get("images_per_second") if checkpoint else None
+    facts = known_before(config, dataset, origin=origin, device=parts.device, warmup_steps=warmup_steps)
+    facts |= {"begun_by": begun_by}
+    folder.config = {"schema": origin.settings["schema"]} | config.to_dict()
+    folder.summary = facts
+    log.info("%s", headline(facts))
+    with closing_summary(folder, facts | {"images_per_second": rate}, state) as results:
+        splits = ["test", *(["val"] if dataset.val else [])]
+        folder.open(columns=columns(splits), offset=offset, step=state.step)
+        parts.model.train()
+        trained = train(
+            state,
+            TrainStep(state, dataset.train, stream=stream, preprocess=parts.preprocess, precision=parts.precision),
+            length=length,
+            lr_at=schedule,
+            evaluations={split: parts.evaluation(split) for split in splits},
+            saver=Saver(state, origin=origin.to_dict(), folder=folder),
+            progress=Progress(
+                name=folder.path.parent.name,
+                steps=length.steps,
+                step=state.step,
+                batch_size=length.batch_size,
+                quiet=quiet,
+            ),
+            stop=stop,
+        )
+        results["images_per_second"] = trained["images_per_second"] = trained["images_per_second"] or rate
+        with suppress(Stopped):  # all is saved: the same command begins with these errors
+            stop.check()
+            errors = final_errors(parts, stream=stream, steps=length.steps, stop=stop)
+            folder.add_hparams(flatten(config.to_dict()), folder.last_errors(), step=length.steps)
+            results |= trained | errors
+    log.info("%s: %s", results["status"], folder.path)
+
+
+@contextmanager
+def closing_summary(folder: RunFolder, facts: dict[str, Any], state: State) -> Iterator[dict[str, Any]]:
+    """Yields what is to be added to the facts; however the run ends, `summary.json` says how."""
+    results: dict[str, Any] = {"status": "interrupted"}
+    try:
+        yield results
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        results |= {"status": "failed", "reason": reason, "step": state.step}
+        raise
+    finally:
+        folder.summary = facts | folder.last_errors() | results
+
+
+def final_errors(parts: Parts, *, stream: BatchStream, steps: int, stop: Stop) -> dict[str, float]:
+    """Errors (%) of the last weights: training set without augmentation, and test set with BN statistics recomputed.
+
+    Changes the net's BN statistics: to those of the batches that would follow the `steps` of training.
+    """
+    images = parts.dataset.train
+    log.info("measuring the final errors on all %s training images", f"{len(images):,}")
+    _, clean = parts.evaluation("train")(check=stop.check)
+    batches = training_batches(images, stream, first=steps, preprocess=parts.preprocess)
+    recompute_batch_norm(parts.model, batches, precision=parts.precision, check=stop.check)
+    _, recomputed = parts.evaluation("test")(check=stop.check)
+    return {"train_error_clean": clean, "test_error_recomputed_bn": recomputed}
+
+
+def evaluate_run(config: Config, folder: RunFolder, *, turn: int = 0) -> None:
+    """`task=evaluate`: the errors of a run's newest checkpoint on every split, without augmentation.
+
+    Raises:
+        ValueError: the folder holds no checkpoint, or that of a run with other settings or images.
+    """
+    earlier, checkpoint = take_up(config, folder)
+    if checkpoint is None:
+        raise ValueError(f"{folder.path}: no checkpoint to evaluate\ntask=train makes one")
+    parts = prepare(config, earlier=earlier, turn=turn)
+    parts.model.load_state_dict(checkpoint["state"]["model"])
+    for split, shown in (("train", "training"), ("val", "validation"), ("test", "test")):
+        images = getattr(parts.dataset, split)
+        if images:
+            loss, error = parts.evaluation(split)()
+            step = checkpoint["state"]["step"]
+            log.info("step %d  %s images %d  loss %.4g  error %.2f %%", step, shown, len(images), loss, error)
