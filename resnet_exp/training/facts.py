@@ -11,7 +11,8 @@ from resnet_exp.config import Config
 from resnet_exp.data.preprocess import padding_of
 from resnet_exp.data.sets import Dataset
 from resnet_exp.nets.cost import costs_of
-from resnet_exp.nets.table import family, net_spec
+from resnet_exp.nets.spec import NetSpec
+from resnet_exp.nets.table import family
 from resnet_exp.runs.origin import Origin
 from resnet_exp.runs.schema import SCHEMA
 from resnet_exp.training.device import Precision
@@ -49,10 +50,10 @@ def versions() -> dict[str, str]:
 
 
 def known_before(
-    config: Config, dataset: Dataset, *, origin: Origin, device: torch.device, warmup_steps: int
+    config: Config, spec: NetSpec, dataset: Dataset, *, origin: Origin, warmup_steps: int
 ) -> dict[str, Any]:
     """The fixed part of `summary.json`."""
-    spec, size = net_spec(config.net), config.data.image_size
+    size = config.data.image_size
     costs = costs_of(spec, num_classes=len(dataset.classes), image_size=size)
     return {
         "schema": SCHEMA,
@@ -72,7 +73,6 @@ def known_before(
         "test_error": None,
         "first_bad_step": None,
         "images_per_second": None,
-        "device": describe_device(device),
         "n_train": len(dataset.train),
         "n_val": len(dataset.val) if dataset.val else 0,
         "n_test": len(dataset.test),

@@ -2,8 +2,8 @@
 
 import functools
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import Origin, check_settings
 from resnet_exp.training.device import Precision, choose_device, choose_precision, choose_threads, set_up
 from resnet_exp.training.evaluate import Evaluation, recompute_batch_norm, training_batches
-from resnet_exp.training.facts import environment, headline, known_before
+from resnet_exp.training.facts import describe_device, environment, headline, known_before
 from resnet_exp.training.loop import Saver, columns, train
 from resnet_exp.training.optim import build_optimizer, lr_at
 from resnet_exp.training.progress import Progress
@@ -41,6 +41,11 @@ class Parts:
     dataset: Dataset
     preprocess: Preprocess
     model: Network
+
+    @property
+    def held_out(self) -> list[str]:
+        """The splits that are not trained on."""
+        return ["test", *(["val"] if self.dataset.val else [])]
 
     def evaluation(self, split: str) -> Evaluation:
         """Of `train`, `val` or `test`, whole and not augmented."""
@@ -101,64 +106,71 @@ def train_run(
     """
     earlier, checkpoint = take_up(config, folder)
     parts = prepare(config, earlier=earlier, turn=turn)
-    dataset, length = parts.dataset, config.train
     compiled = choose_compile(config.compile, parts.device)
     if compiled:
         compile_blocks(parts.model.blocks)
-
-    origin = Origin.now(folder.path, config, dataset.fingerprint, environment(parts.device, parts.precision, compiled))
+    where = environment(parts.device, parts.precision, compiled)
+    origin = Origin.now(folder.path, config, parts.dataset.fingerprint, where)
     optimizer = build_optimizer(parts.model, config.optim)
-    state = State(parts.model, optimizer, parts.precision.scaler(), Totals(parts.device))
-    offset = 0
+    state, offset = State(parts.model, optimizer, parts.precision.scaler(), Totals(parts.device)), 0
     if earlier and checkpoint:
         state.load_state_dict(checkpoint["state"])
         offset = checkpoint["metrics_offset"]
         origin = origin.after(earlier, step=state.step)
-        log.info("resuming at step %d", state.step)
 
-    warmup_steps = config.optim.warmup_steps
-    warmup_steps = paper_warmup(config.net) if warmup_steps == "auto" else warmup_steps
-    schedule = functools.partial(lr_at, config=config.optim, warmup_steps=warmup_steps)
+    asked = config.optim.warmup_steps
+    warmup_steps = paper_warmup(config.net) if asked == "auto" else asked
+    facts = known_before(config, parts.model.spec, parts.dataset, origin=origin, warmup_steps=warmup_steps)
+    facts |= {"device": describe_device(parts.device), "begun_by": begun_by}
+    if checkpoint:
+        facts["images_per_second"] = folder.summary.get("images_per_second")
+    folder.config = {"schema": origin.settings["schema"]} | config.to_dict()
+    folder.summary = facts
+    log.info("%s", headline(facts))
+    with closing_summary(folder, facts, state) as results:
+        schedule = functools.partial(lr_at, config=config.optim, warmup_steps=warmup_steps)
+        saver = open_records(state, parts, folder, origin=origin, offset=offset)
+        results |= train_and_measure(config, parts, saver, lr_at=schedule, quiet=quiet, stop=stop)
+    log.info("%s: %s", results["status"], folder.path)
+
+
+def open_records(state: State, parts: Parts, folder: RunFolder, *, origin: Origin, offset: int) -> Saver:
+    """Opens the run's records behind the state; what was written after it is dropped."""
+    if state.step:
+        log.info("resuming at step %d", state.step)
+    folder.open(columns=columns(parts.held_out), offset=offset, step=state.step)
+    return Saver(state, origin=origin.to_dict(), folder=folder)
+
+
+def train_and_measure(
+    config: Config, parts: Parts, saver: Saver, *, lr_at: Callable[[int], float], quiet: bool, stop: Stop
+) -> dict[str, Any]:
+    """Trains, then measures the final errors: what there is to add to `summary.json`."""
+    length, images, state = config.train, parts.dataset.train, saver.state
     stream = BatchStream(
-        num_images=len(dataset.train),
+        num_images=len(images),
         batch_size=length.batch_size,
         padding=padding_of(config.data.image_size),
         augment=config.data.augment,
         seed=config.seed,
     )
-    rate = folder.summary.get("images_per_second") if checkpoint else None
-    facts = known_before(config, dataset, origin=origin, device=parts.device, warmup_steps=warmup_steps)
-    facts |= {"begun_by": begun_by}
-    folder.config = {"schema": origin.settings["schema"]} | config.to_dict()
-    folder.summary = facts
-    log.info("%s", headline(facts))
-    with closing_summary(folder, facts | {"images_per_second": rate}, state) as results:
-        splits = ["test", *(["val"] if dataset.val else [])]
-        folder.open(columns=columns(splits), offset=offset, step=state.step)
-        parts.model.train()
-        trained = train(
-            state,
-            TrainStep(state, dataset.train, stream=stream, preprocess=parts.preprocess, precision=parts.precision),
-            length=length,
-            lr_at=schedule,
-            evaluations={split: parts.evaluation(split) for split in splits},
-            saver=Saver(state, origin=origin.to_dict(), folder=folder),
-            progress=Progress(
-                name=folder.path.parent.name,
-                steps=length.steps,
-                step=state.step,
-                batch_size=length.batch_size,
-                quiet=quiet,
-            ),
-            stop=stop,
-        )
-        results["images_per_second"] = trained["images_per_second"] = trained["images_per_second"] or rate
-        with suppress(Stopped):  # all is saved: the same command begins with these errors
-            stop.check()
-            errors = final_errors(parts, stream=stream, steps=length.steps, stop=stop)
-            folder.add_hparams(flatten(config.to_dict()), folder.last_errors(), step=length.steps)
-            results |= trained | errors
-    log.info("%s: %s", results["status"], folder.path)
+    progress = Progress(
+        name=config.name, steps=length.steps, step=state.step, batch_size=length.batch_size, quiet=quiet
+    )
+    evaluations = {split: parts.evaluation(split) for split in parts.held_out}
+    parts.model.train()
+    update = TrainStep(state, images, stream=stream, preprocess=parts.preprocess, precision=parts.precision)
+    trained = train(
+        state, update, length=length, lr_at=lr_at, evaluations=evaluations, saver=saver, progress=progress, stop=stop
+    )
+    found = {key: value for key, value in trained.items() if value is not None}
+    try:
+        stop.check()
+        errors = final_errors(parts, stream=stream, steps=length.steps, stop=stop)
+    except Stopped:  # all is saved: the same command begins with these errors
+        return found | {"status": "interrupted"}
+    saver.folder.add_hparams(flatten(config.to_dict()), saver.folder.last_errors(), step=length.steps)
+    return found | errors
 
 
 @contextmanager
