@@ -1,4 +1,4 @@
-"""The way through the house: which module may use which."""
+"""The way through the house: which room may use which."""
 
 import ast
 from pathlib import Path
@@ -8,44 +8,49 @@ import pytest
 import resnet_exp
 
 PACKAGE = Path(resnet_exp.__file__).parent
-MODULES = {file.stem: file for file in PACKAGE.glob("*.py")}
-LEAVES = {"models", "data", "optim", "checkpoint", "records", "batches", "casting", "machine"}
-WITHOUT_TORCH = {
-    "config",
-    "errors",
-    "main",
-    "sweep",
-    "analysis",
-    "plots",
-    "report",
-    "page",
-    "verdict",
-    "comparable",
-    "inference",
-    "published",
-    "commands",
-    "records",
-    "signals",
-    "workers",
+# Each room with those it may use, besides itself and the ground floor.
+ROOMS = {
+    "cli": {"training", "study", "runs", "data", "nets"},
+    "training": {"runs", "data", "nets"},
+    "study": {"runs", "data", "nets"},
+    "runs": set(),
+    "data": set(),
+    "nets": set(),
 }
-WITH_HYDRA = {"main", "sweep", "config", "errors"}
+GROUND = {"config", "cores", "files"}  # know nobody
+# Importing these must not take long: what a command says about wrong words, and all that reads run folders.
+WITHOUT_TORCH = {
+    *("config", "cores", "files", "cli.start", "cli.main", "cli.report", "cli.sweep", "cli.compose", "cli.messages"),
+    *("cli.names", "cli.signals", "cli.workers", "nets.spec", "nets.table", "runs.folder", "runs.schema"),
+    *("runs.origin", "runs.events", "training.stop"),
+}
+MODULES = {
+    ".".join(file.relative_to(PACKAGE).with_suffix("").parts): file
+    for file in PACKAGE.rglob("*.py")
+    if file.name not in ("__init__.py", "__main__.py")
+}
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
 
 
 def imports(module: str, *, lazy: bool) -> set[str]:
-    """Dotted names a module imports: at its top, or, with `lazy`, anywhere but under TYPE_CHECKING."""
+    """Dotted names a module imports: at its top, or, with `lazy`, anywhere."""
     tree = ast.parse(MODULES[module].read_text())
-    nodes = ast.walk(tree) if lazy else iter(tree.body)
     names = set()
-    for node in nodes:
+    for node in ast.walk(tree) if lazy else tree.body:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
 
 
 def own(module: str, *, lazy: bool) -> set[str]:
-    return {name.split(".")[1] for name in imports(module, lazy=lazy) if name.startswith("resnet_exp.")}
+    """Our modules among them."""
+    names = {name.removeprefix("resnet_exp.") for name in imports(module, lazy=lazy)}
+    return names & MODULES.keys()
 
 
 def reachable(module: str) -> set[str]:
@@ -59,30 +64,54 @@ def reachable(module: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("leaf", sorted(LEAVES))
-def test_leaves_use_neither_each_other_nor_the_config(leaf: str) -> None:
-    assert not own(leaf, lazy=True) & (LEAVES | {"config", "train", "tasks", "main"})
+def roots(module: str, *, lazy: bool) -> set[str]:
+    return {name.split(".")[0] for name in imports(module, lazy=lazy)}
 
 
-@pytest.mark.parametrize("module", sorted(WITHOUT_TORCH))
+def test_every_file_is_in_a_room_or_on_the_ground_and_no_room_in_another() -> None:
+    for module in MODULES:
+        assert module in GROUND or (room(module) in ROOMS and module.count(".") == 1), module
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_run_down_the_house(module: str) -> None:
+    allowed = set() if module in GROUND else ROOMS[room(module)] | GROUND | {room(module)}
+    used = {room(name) for name in own(module, lazy=True)}
+    assert used <= allowed, f"{module} uses {', '.join(sorted(used - allowed))}"
+
+
+@pytest.mark.parametrize("module", sorted(WITHOUT_TORCH | {m for m in MODULES if room(m) == "study"}))
 def test_what_must_answer_at_once_does_not_import_torch(module: str) -> None:
     for used in reachable(module):
-        roots = {name.split(".")[0] for name in imports(used, lazy=False)}
-        assert not roots & {"torch", "torchvision"}, used
+        assert not roots(used, lazy=False) & {"torch", "torchvision"}, used
 
 
-def test_training_does_not_draw_and_drawing_does_not_train() -> None:
-    for used in reachable("tasks"):
-        assert not {name for name in imports(used, lazy=True) if name.startswith("matplotlib")}, used
-    assert not reachable("report") & {"train", "tasks", "models", "data"}
+def test_the_study_never_imports_torch_not_even_late() -> None:
+    for module in MODULES:
+        if room(module) == "study":
+            assert not roots(module, lazy=True) & {"torch", "torchvision"}, module
 
 
-def test_hydra_stays_at_the_door() -> None:
-    users = {m for m in MODULES if any(name.split(".")[0] == "hydra" for name in imports(m, lazy=True))}
-    assert users == WITH_HYDRA
+def test_training_does_not_draw() -> None:
+    for module in MODULES:
+        if room(module) != "study":
+            assert "matplotlib" not in roots(module, lazy=True), module
+
+
+@pytest.mark.parametrize("library", ["hydra", "multiprocessing", "joblib", "submitit"])
+def test_hydra_and_processes_are_the_commands_business(library: str) -> None:
+    users = {room(module) for module in MODULES if library in roots(module, lazy=True)}
+    assert users <= {"cli"}
 
 
 def test_no_module_is_imported_in_a_circle() -> None:
     for module in MODULES:
         for used in own(module, lazy=False):
             assert module not in reachable(used), (module, used)
+
+
+def test_no_test_module_imports_another() -> None:
+    for file in Path(__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert not (node.module or "").startswith("tests.test_"), file.name

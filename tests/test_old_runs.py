@@ -143,5 +143,5 @@ def test_a_setting_that_the_user_names_is_not_overruled(settings: Settings, tmp_
     folder = tmp_path / "seed0"
     shutil.copytree(OLD / "finished" / "resnet8" / "seed0", folder)
     config = settings(*SMALL, "model=resnet", "depth=8", "study=finished", "data.border=mean")
-    with pytest.raises(ValueError, match="data.border: black -> mean"):
+    with pytest.raises(ValueError, match=r"data\.border: black -> mean"):
         run(config, folder, given={"data.border"})
