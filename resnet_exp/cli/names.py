@@ -44,7 +44,7 @@ def same_run(name: str, *, swept: tuple[str, ...], root: DictConfig) -> str | No
     study = Path(study_dir(root=root))
     if root.task == "describe" or not study.is_dir():
         return None
-    given = {*swept} | named_in(OmegaConf.select(root, "hydra.overrides.task") or [])
+    given = {*swept} | named_in(overrides_of(root))
     settings = {key: resolved(root, key) for key in Config.__dataclass_fields__ if key != "name"}
     folders = [study / name / f"seed{root.seed}", *sorted(study.glob(f"*/seed{root.seed}"))]
     return next((folder.parent.name for folder in folders if holds(folder, settings, given=given)), None)
@@ -78,3 +78,9 @@ def read_once(file: Path, changed: int) -> dict[str, Any] | None:
 def named_in(overrides: Iterable[str]) -> set[str]:
     """The settings that the user named: the keys of a command's overrides."""
     return {override.partition("=")[0].lstrip("+~") for override in overrides}
+
+
+def overrides_of(root: DictConfig) -> list[str]:
+    """The overrides of the command, as far as Hydra says them here; not resolved, as one of them may name this run."""
+    overrides: Any = OmegaConf.select(root, "hydra.overrides.task")
+    return [] if overrides is None else OmegaConf.to_container(overrides, resolve=False)
