@@ -4,25 +4,42 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers import ROOT
+
+PEER = """
+from resnet_exp.config import NetConfig
+from resnet_exp.nets.network import Network
+from resnet_exp.nets.table import net_spec
+
+resnet8 = lambda: Network(net_spec(NetConfig(8, "v1", "A", False, 16)))
+"""
+
+
+def bench(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "scripts" / "bench.py", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Where the benchmark of two tiny nets ran, and what it printed."""
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "peer").mkdir()
+    (folder / "peer" / "resnet.py").write_text(PEER)
+    arguments = ["--nets", "resnet8", "plain8", "--steps", "1", "--rounds", "2", "--peer", "peer", "--together", "2"]
+    done = bench(folder, *arguments, "--ours", "auto", "eager", "--json", "b.json")
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
 
 
 @pytest.mark.slow
-def test_the_benchmark_compares_and_records(tmp_path: Path) -> None:
-    (tmp_path / "peer").mkdir()
-    (tmp_path / "peer" / "resnet.py").write_text(
-        "from resnet_exp.nets.models import CifarNet\nresnet8 = lambda: CifarNet(depth=8)\n"
-    )
-    arguments = ["--nets", "resnet8", "plain8", "--steps", "1", "--rounds", "2", "--peer", "peer", "--together", "2"]
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "bench.py", *arguments, "--ours", "auto", "eager", "--json", "b.json"],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    record = json.loads((tmp_path / "b.json").read_text())
+def test_the_benchmark_compares_and_records(measured: tuple[Path, str]) -> None:
+    folder, printed = measured
+    record: dict[str, Any] = json.loads((folder / "b.json").read_text())
     assert {net: list(found["contenders"]) for net, found in record["nets"].items()} == {
         "resnet8": ["auto", "eager", "conventional", "peer"],
         "plain8": ["auto", "eager", "conventional"],
@@ -33,26 +50,25 @@ def test_the_benchmark_compares_and_records(tmp_path: Path) -> None:
         for of_one in found["contenders"].values():
             assert len(of_one["images_per_second"]) == 2
             assert min(*of_one["images_per_second"], of_one["peak_memory_bytes"], *of_one["start_up"].values()) > 0
-    assert done.stdout.count("times as fast") == 5
+    assert printed.count("times as fast") == 5
+
+
+@pytest.mark.slow
+def test_the_cost_of_a_checkpoint_is_printed(measured: tuple[Path, str]) -> None:
+    folder, printed = measured
+    assert printed.count("% of the time") == 2
+    assert not list((folder / "outputs").iterdir())
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("--peer", "nowhere"), "--peer nowhere: no resnet.py there"), (("--nets", "vgg16"), "--nets vgg16: plain or")],
+    [
+        (("--peer", "nowhere"), "--peer nowhere: no resnet.py there"),
+        (("--nets", "vgg16"), "--nets vgg16: plain or"),
+        (("--nets", "resnet9"), "near are 8 and 14"),
+    ],
 )
 def test_wrong_arguments_of_the_benchmark_are_named(tmp_path: Path, arguments: tuple[str, str], message: str) -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "bench.py", *arguments], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = bench(tmp_path, *arguments)
     assert done.returncode == 2
     assert message in done.stderr
-
-
-@pytest.mark.slow
-def test_the_cost_of_a_checkpoint_is_printed(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "checkpoint_cost.py", "8", "--rounds", "1"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "% of the time" in done.stdout
-    assert not list((tmp_path / "outputs").iterdir())
