@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_exp.cli.main import conf_dir
 from resnet_exp.cli.sweep import expand
 from resnet_exp.config import Config, differences
+from resnet_exp.runs.folder import read_config
 from resnet_exp.study.report import write_report
 from resnet_exp.study.runs import load_runs
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 
 REFERENCE = ROOT / "outputs" / "reference"
 STUDIES = sorted(folder.name for folder in REFERENCE.iterdir() if folder.is_dir())
@@ -98,5 +98,5 @@ def test_make_reference_repeats_what_was_recorded(
         recorded = {file.parent.relative_to(REFERENCE): file for file in (REFERENCE / study).rglob("config.yaml")}
         assert repeated.keys() == recorded.keys()
         for path, job in repeated.items():
-            assert differences(yaml.safe_load(recorded[path].read_text()), job) == []
+            assert differences(read_config(recorded[path]) or {}, job.to_dict()) == []
     assert len(commands()) == len(STUDIES)

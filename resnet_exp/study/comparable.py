@@ -1,20 +1,15 @@
 """Which runs may stand in one figure: those that differ in nothing but the net, the seed, and what their names say."""
 
-import re
 from collections import Counter
 from typing import Any
 
-from resnet_exp.nets.table import DEEP, PAPER_WARMUP_STEPS
-from resnet_exp.study.runs import Net, Run
+from resnet_exp.nets.table import DEEP, PAPER_WARMUP_STEPS, paper_warmup
+from resnet_exp.study.arms import Arm, setting_of
+from resnet_exp.study.identity import net_config
+from resnet_exp.study.runs import Run
 
 FREE = ("compile", "deterministic", "memory_format")  # how fast a run is, not what it computes
 SHOWN = 3  # differences that a refusal names
-
-
-def setting_of(name: str) -> str:
-    """What a sweep varied besides the net, as the name of the run says: `resnet20-B-lr0.05` -> `-lr0.05`."""
-    net = re.match(r"[a-z_]+\d+(-v2)?(-[ABC])?(?=-|$)", name)
-    return name[net.end() :] if net else name
 
 
 def choices_of(run: Run) -> dict[str, Any]:
@@ -33,10 +28,21 @@ def choices_of(run: Run) -> dict[str, Any]:
     }
 
 
-def warms_up_as_the_paper(run: Run) -> bool:
-    """[P1] 4.2 warms up its deepest net alone, so a study of it has two values."""
-    usual = PAPER_WARMUP_STEPS if run.summary["depth"] >= DEEP else 0
-    return bool(run.summary["choices"].get("warmup_steps") == usual)
+def warm_up_of_the_first_paper(run: Run) -> int:
+    """In steps. [P1] 4.2 warms up its deepest net alone; so did schema 1 whatever the block."""
+    return PAPER_WARMUP_STEPS if run.summary["depth"] >= DEEP else 0
+
+
+def warm_up_of_the_paper(run: Run) -> int:
+    """In steps, as the paper of the block's version has them."""
+    config = net_config(run.summary)
+    return paper_warmup(config) if config else warm_up_of_the_first_paper(run)
+
+
+def warm_up_alike(runs: list[Run]) -> bool:
+    """Whether all warm up by one rule of the papers, so that a study of several nets has two values."""
+    rules = (warm_up_of_the_first_paper, warm_up_of_the_paper)
+    return any(all(run.summary["choices"].get("warmup_steps") == rule(run) for run in runs) for rule in rules)
 
 
 def differing_choices(runs: list[Run]) -> dict[str, dict[str, list[Run]]]:
@@ -54,32 +60,22 @@ def differing_choices(runs: list[Run]) -> dict[str, dict[str, list[Run]]]:
             for key, value in choices_of(run).items():
                 if value is not None:
                     by_key.setdefault(key, {}).setdefault(str(value), []).append(run)
-        if all(map(warms_up_as_the_paper, group)):
+        if warm_up_alike(group):
             by_key.pop("warmup_steps", None)
         found |= {key: values for key, values in by_key.items() if len(values) > 1}
     return found
 
 
-def mixed_nets(nets: list[Net]) -> list[str]:
-    """Names, given by `name=`, that stand for several nets."""
+def repeated_seeds(arms: list[Arm]) -> list[str]:
+    """Arms that hold two runs of one seed: counted as two they would make the spread too small."""
     found = []
-    for net in nets:
-        kinds = {tuple(run.summary.get(key) for key in ("family", "depth", "block", "shortcut")) for run in net.runs}
-        if len(kinds) > 1:
-            found.append(f"{net.name}: {' and '.join(sorted(f'{family}{depth}' for family, depth, *_ in kinds))}")
+    for arm in arms:
+        seeds = Counter(run.summary["seed"] for run in arm.runs)
+        found += [f"{arm.name} seed {seed}: {count} runs" for seed, count in seeds.items() if count > 1]
     return found
 
 
-def repeated_seeds(nets: list[Net]) -> list[str]:
-    """Nets that hold two runs of one seed: counted as two they would make the spread too small."""
-    found = []
-    for net in nets:
-        seeds = Counter(run.summary["seed"] for run in net.runs)
-        found += [f"{net.name} seed {seed}: {count} runs" for seed, count in seeds.items() if count > 1]
-    return found
-
-
-def problems(runs: list[Run], nets: list[Net]) -> list[str]:
+def problems(runs: list[Run], arms: list[Arm]) -> list[str]:
     """Why these runs are no one study, a line each; none if they are."""
 
     def who(of_value: list[Run]) -> str:
@@ -89,16 +85,16 @@ def problems(runs: list[Run], nets: list[Net]) -> list[str]:
     for key, values in differing_choices(runs).items():
         ordered = sorted(values.items(), key=lambda item: -len(item[1]))
         lines.append(f"{key}: " + ", ".join(f"{value} ({who(of_value)})" for value, of_value in ordered))
-    return lines + mixed_nets(nets) + repeated_seeds(nets)
+    return lines + repeated_seeds(arms)
 
 
-def check_comparable(runs: list[Run], nets: list[Net], *, mix: bool = False) -> list[str]:
+def check_comparable(runs: list[Run], arms: list[Arm], *, mix: bool = False) -> list[str]:
     """What differs, a line each, if runs that are no one study may be mixed.
 
     Raises:
         ValueError: they may not; the message names what differs.
     """
-    found = problems(runs, nets)
+    found = problems(runs, arms)
     if found and not mix:
         more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise ValueError(

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from resnet_exp.config import flatten
 from resnet_exp.nets.table import MODELS
 from resnet_exp.runs.folder import read_config
-from resnet_exp.study.comparable import setting_of
+from resnet_exp.study.arms import setting_of
 
 # What follows from the rest, or is the reader's own.
 ELSEWHERE = ("schema", "name", "fresh", "task", "device", "threads", "data.name")

@@ -1,12 +1,15 @@
-"""Means, intervals and verdicts over seeds. Pure numbers: reads no files, knows no torch.
+"""Means, intervals and verdicts over seeds. Pure numbers: reads no files. The intervals are scipy's.
 
 Errors are in %, and so are their means, standard deviations, intervals and differences. In every difference the first
-net is the shallower and the second the deeper one, so above 0 is degradation. Student's t and its noncentral
-form are scipy's.
+arm is the shallower and the second the deeper one, so above 0 is degradation.
+
+Values that are all equal leave the spread unknown and no interval defined: errors come in steps of one image (0.01 % of
+10,000), so a few equal ones leave any spread below that step open, and a run counted twice looks the same.
 """
 
 import math
 import statistics
+import warnings
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,27 +21,34 @@ CONFIDENCE = 0.95  # of every interval; each test is two-sided at 1 - CONFIDENCE
 POWER = 0.80  # probability of finding a difference that is there: Cohen's convention (1988)
 SEEDS_LIMIT = 10_000  # per arm; a difference that needs more is none that anybody will measure
 NONCENTRALITY_LIMIT = 1e3  # the power is 1.0 in double precision here; scipy's noncentral t is nan from about 1e10
+ROUNDING = 1e-12  # points of %; values up to 100 that differ by less are equal but for rounding
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of one net over `n` seeds in %; `sd` with n - 1; `low` to `high` the interval of the mean, not of a run.
+    """The mean of one arm over its seeds in %; `sd` with n - 1; `low` to `high` the interval of the mean, not of a run.
 
-    With one seed, which says nothing about the spread, these three are None.
+    With one seed, which says nothing about the spread, these three are None. Of equal values `sd` is 0 and there is no
+    interval.
     """
 
+    values: tuple[float, ...]
     mean: float
     sd: float | None
     low: float | None
     high: float | None
-    n: int
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
 
 
 @dataclass(frozen=True)
 class Difference:
     """Deeper minus shallower in %, `low` to `high` its interval, `t` on `df` degrees of freedom.
 
-    `seeds_needed` is per arm, and only known of independent seeds. What too few seeds leave unknown is None.
+    `seeds_needed` is per arm, and only known of independent seeds. What too few seeds, or equal values, leave unknown
+    is None.
     """
 
     value: float
@@ -58,67 +68,43 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-def critical_t(df: float) -> float:
-    """Student's t that is exceeded, on either side, with probability 1 - CONFIDENCE."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, df))
-
-
-def t_ratio(value: float, *, error: float) -> float:
-    """`value` in standard errors; without any spread ±inf, or 0 if there is no difference either."""
-    if error == 0:
-        return math.copysign(math.inf, value) if value else 0.0
-    return value / error
-
-
-def standard_error(sds: tuple[float, float], *, ns: tuple[int, int]) -> tuple[float, float | None]:
-    """Standard error of a difference of two means in %, and its Welch-Satterthwaite degrees of freedom.
-
-    The degrees of freedom are None if neither arm has any spread: the formula is 0/0 there. [Welch 1947]
-    """
-    errors = [sd / math.sqrt(n) for sd, n in zip(sds, ns, strict=True)]
-    error = math.hypot(*errors)
-    if error == 0:
-        return 0.0, None
-    # as shares of the whole, since fourth powers of a small spread underflow
-    return error, 1 / sum((part / error) ** 4 / (n - 1) for part, n in zip(errors, ns, strict=True))
-
-
-def estimate_from(*, mean: float, sd: float | None, n: int) -> Estimate:
-    """An estimate from moments in %, as papers print them: mean ± sd over n runs, sd taken as that with n - 1.
-
-    Raises:
-        ValueError: n is below 1, a moment is not finite, sd is negative, or sd is missing with several runs or given
-            with one.
-    """
-    if n < 1:
-        raise ValueError(f"n={n}: a mean is over at least one run")
-    if not math.isfinite(mean):
-        raise ValueError(f"mean={mean}: not a finite number")
-    if (sd is None) != (n == 1):
-        raise ValueError(f"sd={sd} with n={n}: one run has no sd (None), several have one")
-    if sd is None:
-        return Estimate(mean, None, None, None, n)
-    if not math.isfinite(sd) or sd < 0:
-        raise ValueError(f"sd={sd}: neither 0 nor a finite number above")
-    margin = critical_t(n - 1) * sd / math.sqrt(n)
-    return Estimate(mean, sd, mean - margin, mean + margin, n)
+def all_equal(values: Sequence[float]) -> bool:
+    """Whether the values, in %, differ by no more than their rounding."""
+    largest = max(abs(value) for value in values)
+    return max(values) - min(values) <= ROUNDING * max(1.0, largest / 100)
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """The mean of `values` in %, one per seed, with its t-interval; of equal values sd and width are 0.
+    """The mean of `values` in %, one per seed, with its t-interval.
 
     Raises:
         ValueError: there are no values, or one is not finite.
     """
-    numbers = [float(value) for value in values]
+    numbers = tuple(float(value) for value in values)
     if not numbers:
         raise ValueError("no values: a mean is over at least one run")
     for number in numbers:
         if not math.isfinite(number):
             raise ValueError(f"{number} among the {len(numbers)} values: not a finite number")
-    # `statistics` sums exactly: equal values have sd 0, where floating point leaves 1e-17 and a t of 1e15
-    sd = statistics.stdev(numbers) if len(numbers) > 1 else None
-    return estimate_from(mean=statistics.mean(numbers), sd=sd, n=len(numbers))
+    mean = statistics.mean(numbers)  # sums exactly: of equal values it is that value
+    if len(numbers) == 1:
+        return Estimate(numbers, mean, None, None, None)
+    if all_equal(numbers):
+        return Estimate(numbers, mean, 0.0, None, None)
+    sd = statistics.stdev(numbers)
+    low, high = stats.t.interval(CONFIDENCE, len(numbers) - 1, loc=mean, scale=sd / math.sqrt(len(numbers)))
+    return Estimate(numbers, mean, sd, float(low), float(high))
+
+
+def standard_error(sds: tuple[float, float], *, ns: tuple[int, int]) -> tuple[float, float]:
+    """Standard error of a difference of two means in %, and its Welch-Satterthwaite degrees of freedom. [Welch 1947]
+
+    One of `sds` is above 0.
+    """
+    errors = [sd / math.sqrt(n) for sd, n in zip(sds, ns, strict=True)]
+    error = math.hypot(*errors)
+    # as shares of the whole, since fourth powers of a small spread underflow
+    return error, 1 / sum((part / error) ** 4 / (n - 1) for part, n in zip(errors, ns, strict=True))
 
 
 def seeds_needed(first: Estimate, second: Estimate, *, power: float = POWER) -> int | None:
@@ -130,8 +116,8 @@ def seeds_needed(first: Estimate, second: Estimate, *, power: float = POWER) -> 
     power that this leaves out: of 0.80 there are 0.48 left at n = 2, 0.70 at 3, 0.76 at 4 and 0.79 at 8 (equal sds,
     simulated), so 2 to 4 mean "few".
 
-    None if it cannot be known (one seed in an arm), if there is no difference to find, or above SEEDS_LIMIT.
-    Without any spread it is 2, the fewest that show so.
+    None if it cannot be known (one seed in an arm, or no spread in either), if there is no difference to find, or above
+    SEEDS_LIMIT.
 
     Raises:
         ValueError: power is not between 0 and 1.
@@ -139,16 +125,14 @@ def seeds_needed(first: Estimate, second: Estimate, *, power: float = POWER) -> 
     if not 0 < power < 1:
         raise ValueError(f"power={power}: a probability between 0 and 1, both excluded")
     value = abs(second.mean - first.mean)
-    if first.sd is None or second.sd is None or value == 0:
+    if first.sd is None or second.sd is None or value == 0 or first.sd == second.sd == 0:
         return None
     sds = (first.sd, second.sd)
 
     def suffices(n: int) -> bool:
         error, df = standard_error(sds, ns=(n, n))
-        if df is None:
-            return True
-        noncentrality = min(value / error, NONCENTRALITY_LIMIT)
-        return float(stats.nct.sf(critical_t(df), df, noncentrality)) >= power
+        critical = stats.t.ppf((1 + CONFIDENCE) / 2, df)
+        return float(stats.nct.sf(critical, df, min(value / error, NONCENTRALITY_LIMIT))) >= power
 
     candidates = range(2, SEEDS_LIMIT + 1)
     found = bisect_left(candidates, True, key=suffices)  # the power only rises with n
@@ -156,23 +140,24 @@ def seeds_needed(first: Estimate, second: Estimate, *, power: float = POWER) -> 
 
 
 def welch(first: Estimate, second: Estimate) -> Difference:
-    """Second minus first over independent seeds, the arms' spreads and sizes unequal; the value alone with one seed.
+    """Second minus first over independent seeds, the arms' spreads and sizes unequal.
 
-    If no arm has any spread, the interval has width 0, t is ±inf (0 without a difference) and df None. That is all
-    the numbers say, not certainty: errors come in steps of one image (0.01 % of 10,000), so a few equal ones leave a
-    spread below that step open, and a run counted twice looks the same.
+    The value alone with one seed in an arm, or if neither arm has any spread. [Welch 1947]
     """
     value = second.mean - first.mean
-    if first.sd is None or second.sd is None:
+    if first.sd is None or second.sd is None or first.sd == second.sd == 0:
         return Difference(value, None, None, None, None, paired=False, seeds_needed=None)
-    error, df = standard_error((first.sd, second.sd), ns=(first.n, second.n))
-    margin = 0.0 if df is None else critical_t(df) * error
+    with warnings.catch_warnings():
+        # An arm without spread has a variance of 0, and that is exact.
+        warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
+        test = stats.ttest_ind(second.values, first.values, equal_var=False)
+    interval = test.confidence_interval(CONFIDENCE)
     return Difference(
         value,
-        value - margin,
-        value + margin,
-        t_ratio(value, error=error),
-        df,
+        float(interval.low),
+        float(interval.high),
+        float(test.statistic),
+        float(test.df),
         paired=False,
         seeds_needed=seeds_needed(first, second),
     )
@@ -181,8 +166,8 @@ def welch(first: Estimate, second: Estimate) -> Difference:
 def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Difference | None:
     """Second minus first, error in % by seed, over the seeds that both have; None if fewer than two match.
 
-    Narrower than Welch's interval only if a seed does the same to both nets. Equal differences have an interval of
-    width 0, to be read as in `welch`.
+    Narrower than Welch's interval only if a seed does the same to both arms. The value alone if all differences are
+    equal.
 
     Raises:
         ValueError: an error of a shared seed is not finite.
@@ -191,9 +176,19 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Differenc
     if len(shared) < 2:
         return None
     over = estimate([second[seed] - first[seed] for seed in shared])
-    assert over.sd is not None  # of two values or more
-    t = t_ratio(over.mean, error=over.sd / math.sqrt(over.n))
-    return Difference(over.mean, over.low, over.high, t, float(over.n - 1), paired=True, seeds_needed=None)
+    if over.low is None:
+        return Difference(over.mean, None, None, None, None, paired=True, seeds_needed=None)
+    test = stats.ttest_rel([second[seed] for seed in shared], [first[seed] for seed in shared])
+    interval = test.confidence_interval(CONFIDENCE)
+    return Difference(
+        over.mean,
+        float(interval.low),
+        float(interval.high),
+        float(test.statistic),
+        float(test.df),
+        paired=True,
+        seeds_needed=None,
+    )
 
 
 def judge(difference: Difference) -> Verdict:

@@ -6,19 +6,19 @@ The primary error is the running training error: that it rises is what overfitti
 from dataclasses import dataclass
 from itertools import combinations
 
-from resnet_exp.study.comparable import setting_of
-from resnet_exp.study.runs import Net, flags
+from resnet_exp.study.arms import Arm
+from resnet_exp.study.describe import flags
 from resnet_exp.study.statistics import Difference, Estimate, Verdict, judge, paired, welch
 
-PRIMARY = "train_error"
+PRIMARY = "train_error_last_tenth"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two nets and how their final errors (%) differ: second minus first, so above 0 the second is worse."""
+    """Two arms and how their final errors (%) differ: second minus first, so above 0 the second is worse."""
 
-    first: Net
-    second: Net
+    first: Arm
+    second: Arm
     estimates: tuple[Estimate, Estimate]
     difference: Difference  # Welch's, on which the verdict rests
     paired: Difference | None  # over the seeds that both have
@@ -28,7 +28,7 @@ class Comparison:
         return judge(self.difference)
 
 
-def compare(first: Net, second: Net, *, key: str = PRIMARY) -> Comparison | None:
+def compare(first: Arm, second: Arm, *, key: str = PRIMARY) -> Comparison | None:
     """None if either has no final error."""
     one, other = first.final(key), second.final(key)
     if one is None or other is None:
@@ -37,26 +37,26 @@ def compare(first: Net, second: Net, *, key: str = PRIMARY) -> Comparison | None
     return Comparison(first, second, (one, other), welch(one, other), by_seed)
 
 
-def by_depth(nets: list[Net]) -> list[Comparison]:
+def by_depth(arms: list[Arm]) -> list[Comparison]:
     """Shallower and deeper net of one variant, every pair that has final errors."""
-    pairs = [(first, second) for first, second in combinations(nets, 2) if first.variant == second.variant]
+    pairs = [(first, second) for first, second in combinations(arms, 2) if first.variant == second.variant]
     return [comparison for pair in pairs if (comparison := compare(*pair))]
 
 
-def by_family(nets: list[Net]) -> list[Comparison]:
-    """Two variants at one depth under the same settings, every pair that has final errors; plain nets come first."""
+def by_family(arms: list[Arm]) -> list[Comparison]:
+    """Two variants at one depth under the same setting, every pair that has final errors; plain nets come first."""
     pairs = [
         (first, second)
-        for first, second in combinations(nets, 2)
-        if first.depth == second.depth and setting_of(first.name) == setting_of(second.name)
+        for first, second in combinations(arms, 2)
+        if first.depth == second.depth and first.setting == second.setting
     ]
     return [comparison for pair in pairs if (comparison := compare(*pair))]
 
 
-def sentence(nets: list[Net]) -> str:
+def sentence(arms: list[Arm]) -> str:
     """The verdict in plain words: of each variant its shallowest finished net against its deepest one."""
     widest: dict[str, Comparison] = {}
-    for comparison in by_depth(nets):  # the nets are in order of depth, so the first pair begins with the shallowest
+    for comparison in by_depth(arms):  # the arms are in order of depth, so the first pair begins with the shallowest
         shallowest = widest.setdefault(comparison.first.variant, comparison).first
         if comparison.first is shallowest:
             widest[comparison.first.variant] = comparison
@@ -85,10 +85,12 @@ def evidence(comparison: Comparison) -> str:
     ns = sorted({estimate.n for estimate in comparison.estimates})
     seeds = f"{' and '.join(map(str, ns))} seed{'' if ns == [1] else 's'}"
     difference = comparison.difference
-    if difference.low is None or difference.high is None:
+    if difference.low is not None and difference.high is not None:
+        parts = [f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}, {seeds}"]
+    elif ns[0] == 1:
         parts = [f"{seeds}; an interval takes two or more of each"]
     else:
-        parts = [f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}, {seeds}"]
+        parts = [f"{seeds}; no interval, as the seeds of each net ended with equal errors"]
     if comparison.verdict == Verdict.INCONCLUSIVE and difference.seeds_needed:
         parts.append(f"about {difference.seeds_needed} of each would tell")
     return "; ".join(parts + flags([*comparison.first.runs, *comparison.second.runs]))

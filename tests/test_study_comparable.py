@@ -5,18 +5,16 @@ from typing import Any
 
 import pytest
 
-from resnet_exp.study.comparable import check_comparable, setting_of
+from resnet_exp.study.arms import group_arms, setting_of
+from resnet_exp.study.comparable import check_comparable
 from resnet_exp.study.report import write_report
-from resnet_exp.study.runs import group_nets, load_runs
-from tests.conftest import Command
-from tests.test_report import study, write_run
-
-__all__ = ["study"]  # a fixture
+from resnet_exp.study.runs import load_runs
+from tests.helpers import Command, write_run
 
 
 def check(folder: Path) -> None:
     runs = load_runs(folder)
-    check_comparable(runs, group_nets(runs))
+    check_comparable(runs, group_arms(runs))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +90,39 @@ def test_one_warm_up_for_all_depths_is_no_difference(tmp_path: Path) -> None:
     check(tmp_path)
 
 
+PREACT = {"block": "v2", "shortcut": "A"}
+
+
+@pytest.mark.parametrize(
+    ("plain20", "preact20"),
+    [(0, 400), (0, 0)],
+    ids=["each by the paper of its block", "by depth alone, as version 0.1"],
+)
+def test_warm_ups_by_one_rule_of_the_papers_are_no_difference(tmp_path: Path, plain20: int, preact20: int) -> None:
+    for depth, of_plain, of_preact in ((20, plain20, preact20), (110, 400, 400)):
+        write_run(tmp_path, "plain", depth, 0, [50.0], shortcut="none", choices={"warmup_steps": of_plain})
+        write_run(tmp_path, "preact", depth, 0, [50.0], choices={"warmup_steps": of_preact}, **PREACT)
+    check(tmp_path)
+
+
+def test_warm_ups_by_two_rules_are_a_difference(tmp_path: Path) -> None:
+    for depth, steps in ((20, 0), (56, 400)):
+        write_run(tmp_path, "preact", depth, 0, [50.0], choices={"warmup_steps": steps}, **PREACT)
+    with pytest.raises(ValueError, match=r"warmup_steps: 0 \(preact20/seed0\), 400 \(preact56/seed0\)"):
+        check(tmp_path)
+
+
+def test_crops_with_another_border_are_a_difference_and_version_01_had_black_ones(tmp_path: Path) -> None:
+    choices = {"padding": "2 pixels"}
+    write_run(tmp_path, "plain", 20, 0, [50.0], choices=choices)  # without a schema number: of version 0.1
+    write_run(tmp_path, "plain", 20, 1, [51.0], schema=2, choices=choices | {"border": "black"})
+    check(tmp_path)
+    assert len(group_arms(load_runs(tmp_path))) == 1
+    write_run(tmp_path, "plain", 20, 2, [52.0], schema=2, choices=choices | {"border": "mean"})
+    with pytest.raises(ValueError, match=r"border: black \(2 runs\), mean \(plain20/seed2\)"):
+        check(tmp_path)
+
+
 def test_what_an_older_version_did_not_record_is_no_difference(study: Path) -> None:
     data = {"name": "test data <1>", "image_size": 16}  # without a fingerprint
     write_run(study, "plain", 110, 0, [60.0, 50.0, 40.0], choices={"milestones": [200]}, dataset=data)
@@ -110,8 +141,12 @@ def test_several_nets_under_one_name_are_not_seeds_of_one(tmp_path: Path) -> Non
     for depth, seed in ((20, 0), (56, 1)):
         folder = write_run(tmp_path, "plain", depth, seed, [50.0], name="mine")
         assert folder.exists()
-    with pytest.raises(ValueError, match="mine: plain20 and plain56"):
-        check(tmp_path)
+    check(tmp_path)
+    arms = group_arms(load_runs(tmp_path))
+    assert [arm.name for arm in arms] == ["mine (plain20)", "mine (plain56)"]
+    assert [[run.summary["seed"] for run in arm.runs] for arm in arms] == [[0], [1]]
+    estimates = [arm.final("test_error") for arm in arms]
+    assert [estimate.n for estimate in estimates if estimate] == [1, 1]
 
 
 def test_one_run_is_not_counted_as_two(study: Path) -> None:
@@ -122,12 +157,12 @@ def test_one_run_is_not_counted_as_two(study: Path) -> None:
 
 def test_the_command_refuses_and_mixes_when_told_to(study: Path, command: Command) -> None:
     write_run(study, "plain", 110, 0, [60.0, 50.0, 40.0], width=8)
-    refused = command("study", module="resnet_exp.study.report")
+    refused = command("study", module="resnet_exp.cli.report")
     assert refused.returncode == 1
     assert "width: 16 (8 runs), 8 (plain110/seed0)" in refused.stderr
     assert len(refused.stderr.splitlines()) == 3
     assert not (study / "report").exists()
-    mixed = command("study", "--mix", module="resnet_exp.study.report")
+    mixed = command("study", "--mix", module="resnet_exp.cli.report")
     assert mixed.returncode == 0
     assert "not comparable: width: 16 (8 runs), 8 (plain110/seed0)" in (study / "report" / "report.html").read_text()
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from resnet_exp.study.runs import Net, group_nets, load_runs
+from resnet_exp.study.arms import Arm, group_arms
+from resnet_exp.study.runs import load_runs
 from resnet_exp.study.statistics import Verdict
 from resnet_exp.study.verdict import by_depth, by_family, compare, sentence
-from tests.test_report import write_run
+from tests.helpers import write_run
 
 UNIT = [value / math.sqrt(2.5) for value in (-2, -1, 0, 1, 2)]  # five values of mean 0 and standard deviation 1
 
@@ -19,8 +20,8 @@ def runs(folder: Path, family: str, depth: int, *, mean: float, sd: float, seeds
         write_run(folder, family, depth, seed, [mean + sd * UNIT[seed] if seeds == 5 else mean])
 
 
-def nets(folder: Path) -> list[Net]:
-    return group_nets(load_runs(folder))
+def arms(folder: Path) -> list[Arm]:
+    return group_arms(load_runs(folder))
 
 
 def test_published_plain_nets_degrade_and_residual_nets_stay_open(tmp_path: Path) -> None:
@@ -29,12 +30,12 @@ def test_published_plain_nets_degrade_and_residual_nets_stay_open(tmp_path: Path
     runs(tmp_path, "plain", 56, mean=12.95, sd=0.22)
     runs(tmp_path, "resnet", 56, mean=7.40, sd=0.2418)
     runs(tmp_path, "resnet", 110, mean=7.14, sd=0.2418)
-    plain, resnet = by_depth(nets(tmp_path))
+    plain, resnet = by_depth(arms(tmp_path))
     assert (plain.first.name, plain.second.name, plain.verdict) == ("plain20", "plain56", Verdict.DEGRADES)
     assert plain.difference.t == pytest.approx(27.7, abs=0.1)
     assert (resnet.first.name, resnet.second.name, resnet.verdict) == ("resnet56", "resnet110", Verdict.INCONCLUSIVE)
     assert resnet.difference.t == pytest.approx(-1.7, abs=0.01)
-    text = sentence(nets(tmp_path))
+    text = sentence(arms(tmp_path))
     assert text.startswith(
         "Plain nets: depth degrades, the training error of 56 layers is 3.17 points above that of 20 ("
     )
@@ -45,18 +46,18 @@ def test_published_plain_nets_degrade_and_residual_nets_stay_open(tmp_path: Path
 def test_a_deeper_net_that_ends_lower_improves(tmp_path: Path) -> None:
     runs(tmp_path, "resnet", 20, mean=5.0, sd=0.1)
     runs(tmp_path, "resnet", 56, mean=1.0, sd=0.1)
-    (comparison,) = by_depth(nets(tmp_path))
+    (comparison,) = by_depth(arms(tmp_path))
     assert comparison.verdict == Verdict.IMPROVES
-    assert "depth improves, the training error of 56 layers is 4.00 points below that of 20" in sentence(nets(tmp_path))
+    assert "depth improves, the training error of 56 layers is 4.00 points below that of 20" in sentence(arms(tmp_path))
 
 
 def test_one_seed_is_never_a_verdict_but_its_difference_is_told(tmp_path: Path) -> None:
     runs(tmp_path, "plain", 20, mean=10.0, sd=0, seeds=1)
     runs(tmp_path, "plain", 56, mean=70.0, sd=0, seeds=1)
-    (comparison,) = by_depth(nets(tmp_path))
+    (comparison,) = by_depth(arms(tmp_path))
     assert comparison.verdict == Verdict.INCONCLUSIVE
     assert comparison.difference.value == 60
-    assert sentence(nets(tmp_path)) == (
+    assert sentence(arms(tmp_path)) == (
         "Plain nets: inconclusive, the training error of 56 layers is 60.00 points above that of 20"
         " (1 seed; an interval takes two or more of each)."
     )
@@ -67,12 +68,12 @@ def test_every_pair_of_depths_and_of_families_is_compared(tmp_path: Path) -> Non
         for depth in (20, 56, 110):
             runs(tmp_path, family, depth, mean=10.0 + depth, sd=0.1)
     write_run(tmp_path, "resnet", 20, 0, [30.0], suffix="-lr0.05")
-    pairs = [(c.first.name, c.second.name) for c in by_depth(nets(tmp_path))]
+    pairs = [(c.first.name, c.second.name) for c in by_depth(arms(tmp_path))]
     assert pairs == [
         *(("plain20", "plain56"), ("plain20", "plain110"), ("plain56", "plain110")),
         *(("resnet20", "resnet56"), ("resnet20", "resnet110"), ("resnet56", "resnet110")),
     ]
-    pairs = [(c.first.name, c.second.name) for c in by_family(nets(tmp_path))]
+    pairs = [(c.first.name, c.second.name) for c in by_family(arms(tmp_path))]
     assert pairs == [(f"plain{depth}", f"resnet{depth}") for depth in (20, 56, 110)]
 
 
@@ -81,7 +82,7 @@ def test_intervals_are_those_of_scipy(tmp_path: Path) -> None:
     for family, depth, values in (("plain", 20, first), ("plain", 56, second)):
         for seed, value in enumerate(values):
             write_run(tmp_path, family, depth, seed, [value])
-    comparison = compare(*nets(tmp_path))
+    comparison = compare(*arms(tmp_path))
     assert comparison is not None
     assert comparison.paired is not None
     welch = stats.ttest_ind(second, first, equal_var=False).confidence_interval()
@@ -93,26 +94,57 @@ def test_intervals_are_those_of_scipy(tmp_path: Path) -> None:
 def test_unfinished_nets_give_no_verdict_and_diverged_ones_do(tmp_path: Path) -> None:
     runs(tmp_path, "plain", 20, mean=10.0, sd=0.1)
     write_run(tmp_path, "plain", 56, 0, [70.0], status="running")
-    assert by_depth(nets(tmp_path)) == []
-    assert sentence(nets(tmp_path)).startswith("No verdict yet")
+    assert by_depth(arms(tmp_path)) == []
+    assert sentence(arms(tmp_path)).startswith("No verdict yet")
     runs(tmp_path, "plain", 32, mean=20.0, sd=0.1)
-    assert "the training error of 32 layers is 10.00 points above that of 20" in sentence(nets(tmp_path))
+    assert "the training error of 32 layers is 10.00 points above that of 20" in sentence(arms(tmp_path))
     for seed in (1, 2):
         write_run(tmp_path, "plain", 56, seed, [90.0 + seed], status="diverged", train_error_clean=None)
-    comparison = by_depth(nets(tmp_path))[1]
+    comparison = by_depth(arms(tmp_path))[1]
     assert comparison.verdict == Verdict.DEGRADES
     assert (comparison.second.name, comparison.estimates[1].n) == ("plain56", 2)
 
 
 def test_the_sentence_names_failed_runs_and_equal_errors(tmp_path: Path) -> None:
     for seed in (0, 1):
-        write_run(tmp_path, "plain", 20, seed, [10.0])
+        write_run(tmp_path, "plain", 20, seed, [9.5 + seed])
         write_run(tmp_path, "plain", 56, seed, [5.0, 5.0, 12.0], status="diverged")
         write_run(tmp_path, "resnet", 20, seed, [7.0 + seed])
         write_run(tmp_path, "resnet", 56, seed, [7.0 + seed])
-    text = sentence(nets(tmp_path))
+    text = sentence(arms(tmp_path))
     assert text.startswith(
         "Plain nets: depth degrades, the training error of 56 layers is 80.00 points above that of 20 ("
     )
     assert "2 of 4 runs diverged" in text
     assert "resnet nets: inconclusive, the training error of 56 layers is the same as that of 20 (" in text
+
+
+def test_equal_errors_are_never_a_verdict_and_the_sentence_says_why(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path, "plain", 20, seed, [10.0])
+        write_run(tmp_path, "plain", 56, seed, [10.01])
+    (comparison,) = by_depth(arms(tmp_path))
+    assert comparison.verdict == Verdict.INCONCLUSIVE
+    assert sentence(arms(tmp_path)) == (
+        "Plain nets: inconclusive, the training error of 56 layers is 0.01 points above that of 20"
+        " (2 seeds; no interval, as the seeds of each net ended with equal errors)."
+    )
+
+
+def test_the_verdict_is_on_the_last_tenth_of_the_rows(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path, "plain", 20, seed, [50.0] * 18 + [10.0 + seed, 40.0 + seed])
+        write_run(tmp_path, "plain", 56, seed, [50.0] * 18 + [30.0 + seed, 30.0 + seed])
+    (comparison,) = by_depth(arms(tmp_path))
+    assert [estimate.mean for estimate in comparison.estimates] == [25.5, 30.5]
+
+
+def test_nets_that_one_custom_name_calls_are_compared_by_depth_and_kind(tmp_path: Path) -> None:
+    for family in ("plain", "resnet"):
+        for depth in (20, 56):
+            for seed in (0, 1):
+                write_run(tmp_path, family, depth, seed, [10.0 + depth + seed], name="mine")
+    pairs = [(c.first.name, c.second.name) for c in by_depth(arms(tmp_path))]
+    assert pairs == [("mine (plain20)", "mine (plain56)"), ("mine (resnet20)", "mine (resnet56)")]
+    pairs = [(c.first.name, c.second.name) for c in by_family(arms(tmp_path))]
+    assert pairs == [(f"mine (plain{depth})", f"mine (resnet{depth})") for depth in (20, 56)]

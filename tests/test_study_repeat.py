@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_exp.config import conf_dir, differences, to_config
+from resnet_exp.cli.compose import to_config
+from resnet_exp.config import conf_dir, differences
+from resnet_exp.nets.table import family
+from resnet_exp.runs.schema import SCHEMA
 from resnet_exp.study.repeat import repeat, settings_of
 
 Composed = Callable[..., DictConfig]
@@ -19,7 +22,9 @@ FREE = ("data=synthetic",)
 def stored(config: DictConfig, path: Path) -> Path:
     """What a run folder keeps of its settings."""
     path.mkdir(parents=True)
-    (path / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(to_config(config).to_dict())))
+    (path / "config.yaml").write_text(
+        OmegaConf.to_yaml(OmegaConf.create({"schema": SCHEMA} | to_config(config).to_dict()))
+    )
     return path
 
 
@@ -27,7 +32,7 @@ def run(composed: Composed, path: Path, *arguments: str) -> tuple[str, dict[str,
     config = composed(*arguments)
     settings = settings_of(stored(config, path))
     assert settings is not None
-    return to_config(config).family, settings
+    return family(to_config(config).net), settings
 
 
 @pytest.mark.parametrize(
@@ -52,7 +57,7 @@ def test_a_printed_command_composes_to_the_same_run(
     program, *words = shlex.split(command)
     assert program == "resnet-exp"
     again = to_config(composed(*words))
-    assert differences(config.to_dict(), again) == []
+    assert differences(config.to_dict(), again.to_dict()) == []
     assert (again.study, again.name) == (config.study, config.name)
 
 

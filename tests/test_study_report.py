@@ -1,89 +1,12 @@
-"""Analysis, figure, tables and the command that makes them, from run folders written by hand."""
+"""Figure, tables, page and the command that makes them, from run folders written by hand."""
 
 import csv
-import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import numpy as np
-import pytest
-
-from resnet_exp.study.curves import draw_curves
 from resnet_exp.study.report import write_report
-from resnet_exp.study.runs import group_nets, load_runs
-from tests.conftest import Command
-
-
-def write_run(
-    study: Path, family: str, depth: int, seed: int, errors: list[float], *, suffix: str = "", **summary: object
-) -> Path:
-    """A run folder with one row of metrics per entry of `errors`; the test error is the training error plus one."""
-    name = f"{family}{depth}{suffix}"
-    folder = study / name / f"seed{seed}"
-    folder.mkdir(parents=True)
-    lines = ["step,epoch,lr,train_loss,train_error,test_loss,test_error"]
-    for index, error in enumerate(errors, start=1):
-        lines.append(f"{100 * index},{index},0.1,1.5,{error},1.6,{error + 1}")
-    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
-    values = {
-        **{"name": name, "family": family, "depth": depth, "block": "v1", "shortcut": "A", "width": 16},
-        **{"seed": seed, "steps": 100 * len(errors), "status": "completed", "first_bad_step": None},
-        **{"train_error": errors[-1] if errors else None, "train_error_clean": 5.0, "n_train": 5000},
-        **{"test_error": errors[-1] + 1 if errors else None, "params": 1, "macs": 2, "device": "cpu"},
-        "dataset": {"name": "test data <1>", "fingerprint": "abc", "image_size": 16},
-        "choices": {"milestones": [200], "precision": "off", "augmentation": "crop and flip"},
-    }
-    (folder / "summary.json").write_text(json.dumps(values | summary))
-    return folder
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    folder = tmp_path / "study"
-    for seed, shift in ((0, 0.0), (1, 2.0)):
-        write_run(folder, "plain", 20, seed, [60 + shift, 40, 30 + shift])
-        write_run(folder, "plain", 56, seed, [70, 60, 50 + shift])
-        write_run(folder, "resnet", 20, seed, [60, 40, 28])
-        write_run(folder, "resnet", 56, seed, [60, 35, 25])
-    return folder
-
-
-def test_panels_share_axes_and_colours_and_show_both_errors(study: Path) -> None:
-    figure = draw_curves(group_nets(load_runs(study)), caption="which data")
-    left, right = figure.axes
-    assert (left.get_title(), right.get_title()) == ("plain", "resnet")
-    assert left.get_ylim() == right.get_ylim()
-    assert left.get_xlim() == right.get_xlim() == (0, 300)
-
-    def curves(panel: object) -> list[tuple[str, float, list[float]]]:
-        return [
-            (line.get_color(), line.get_linewidth(), np.asarray(line.get_ydata()).tolist())
-            for line in panel.get_lines()
-            if len(line.get_xdata()) == 3
-        ]
-
-    thin20, bold20, thin56, bold56 = curves(left)
-    assert thin20[2] == [61, 40, 31]
-    assert bold20[2] == [62, 41, 32]
-    assert thin20[1] < bold20[1]
-    assert thin20[0] == bold20[0] != thin56[0] == bold56[0]
-    assert [colour for colour, _, _ in curves(right)] == [thin20[0], thin20[0], thin56[0], thin56[0]]
-    low, high = left.get_ylim()
-    assert low <= 26
-    assert high >= 61
-    assert [text.get_text() for text in left.texts] == ["20 layers", "56 layers"]
-    assert figure.get_supxlabel() == "which data"
-
-
-def test_labels_of_curves_that_end_together_do_not_touch(study: Path) -> None:
-    for depth in (32, 44):
-        write_run(study, "resnet", depth, 0, [50.0, 40.0, 25.0])
-    figure = draw_curves(group_nets(load_runs(study)), caption="")
-    heights = sorted(text.xy[1] for text in figure.axes[1].texts)
-    low, high = figure.axes[1].get_ylim()
-    assert len(heights) == 4
-    assert np.diff(heights).min() >= 0.05 * (high - low)
+from tests.helpers import Command, write_run
 
 
 def test_a_report_folder_is_complete_and_self_contained(study: Path, tmp_path: Path) -> None:
@@ -126,7 +49,7 @@ def test_an_unfinished_study_is_drawn(tmp_path: Path) -> None:
 
 
 def test_the_command_reports_and_explains(study: Path, tmp_path: Path, command: Command) -> None:
-    done = command("study", module="resnet_exp.study.report")
+    done = command("study", module="resnet_exp.cli.report")
     assert done.returncode == 0
     assert done.stderr == ""
     assert "| plain56 " in done.stdout
@@ -142,7 +65,7 @@ def test_the_command_reports_and_explains(study: Path, tmp_path: Path, command: 
         (["study", "--out", "study/plain20/seed0/metrics.csv/x"], 1, "Not a directory"),
         ([], 2, "usage: resnet-exp-report"),
     ):
-        failed = command(*arguments, module="resnet_exp.study.report")
+        failed = command(*arguments, module="resnet_exp.cli.report")
         assert failed.returncode == code, arguments
         assert message in failed.stderr, arguments
         assert len(failed.stderr.splitlines()) <= 3
@@ -181,3 +104,30 @@ def test_published_numbers_stand_beside_measured_ones_of_the_same_images(tmp_pat
     assert faithful[2:5] == ["12.95 ± 0.22", "+0.55", "yes"]
     assert copy[2:5] == ["12.95 ± 0.22", "+0.05", "no"]
     assert "Not comparable: another data set (CIFAR-10, JPEG q75 copy)." in table
+
+
+def test_what_a_run_is_called_does_not_hide_its_net_from_the_literature(tmp_path: Path) -> None:
+    data = {"name": "CIFAR-10", "fingerprint": "x", "image_size": 32}
+    write_run(tmp_path, "resnet", 110, 0, [7.0], name="mine", dataset=data, **FAITHFUL)
+    write_report(tmp_path, out=tmp_path / "report")
+    table = (tmp_path / "report" / "summary.md").read_text().partition("**Beside the literature**")[2]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| mine")
+    ]
+    assert [row[2:4] for row in rows] == [
+        *(["6.43", "-"], ["6.61 ± 0.16", "+1.39"], ["6.61", "-"], ["7.14", "+0.86"]),
+    ]
+    assert "(median of 5; v1, beside preact110)" in rows[2][5]
+
+
+def test_a_study_without_spread_is_reported_without_intervals(tmp_path: Path) -> None:
+    for depth, error in ((20, 89.0), (56, 89.01)):
+        for seed in (0, 1):
+            write_run(tmp_path, "plain", depth, seed, [error])
+    write_report(tmp_path, out=tmp_path / "report")
+    text = (tmp_path / "report" / "summary.md").read_text()
+    assert text.startswith("Plain nets: inconclusive, ")
+    assert "no interval, as the seeds of each net ended with equal errors" in text
+    assert "| 89.00 ± 0.00 " in text
+    assert "| plain20 → plain56 | +0.01 " in text
+    assert "| inconclusive | -" in text

@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
-from resnet_exp.study.curves import SVG, contrast_with_white, draw_curves, embeddable, readable, save, thinned
-from resnet_exp.study.page import STYLE, Table, render
-from resnet_exp.study.runs import Net, group_nets, load_runs
-from tests.test_report import write_run
+from resnet_exp.study.arms import Arm, group_arms
+from resnet_exp.study.cells import Table
+from resnet_exp.study.curves import draw_curves, thinned
+from resnet_exp.study.figure import contrast_with_white, readable, save
+from resnet_exp.study.page import TEMPLATES, render
+from resnet_exp.study.runs import load_runs
+from resnet_exp.study.svg import SVG, embeddable
+from tests.helpers import write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium installed")
@@ -54,23 +58,25 @@ class Outline(HTMLParser):
 
 
 @pytest.fixture
-def nets(tmp_path: Path) -> list[Net]:
+def arms(tmp_path: Path) -> list[Arm]:
     """Six nets of up to three seeds: one ended early, one did not end, one unlike in its name's characters."""
     random = np.random.default_rng(0)
     for family, suffix in (("plain", ""), ("resnet", ""), ("resnet", "-B")):
         for depth in (20, 56):
             for seed in range(3):
                 errors = (80 * np.exp(-np.linspace(0, 3, 100)) + 5 + depth / 10 + random.normal(0, 0.3, 100)).round(3)
-                kinds = {"status": "running"} if (depth, suffix) == (56, "-B") else {}
+                kinds = {"shortcut": suffix.removeprefix("-") or "A"}
+                if (depth, suffix) == (56, "-B"):
+                    kinds["status"] = "running"
                 if (family, depth, seed) == ("plain", 56, 2):
-                    errors, kinds = errors[:60], {"status": "diverged"}
+                    errors, kinds = errors[:60], kinds | {"status": "diverged"}
                 write_run(tmp_path / "study", family, depth, seed, errors.tolist(), suffix=suffix, **kinds)
-    return group_nets(load_runs(tmp_path / "study"))
+    return group_arms(load_runs(tmp_path / "study"))
 
 
 @pytest.fixture
-def svg(nets: list[Net], tmp_path: Path) -> str:
-    save(draw_curves(nets, caption="which data"), tmp_path / "curves")
+def svg(arms: list[Arm], tmp_path: Path) -> str:
+    save(draw_curves(arms, caption="which data"), tmp_path / "curves")
     return (tmp_path / "curves.svg").read_text()
 
 
@@ -98,7 +104,7 @@ def test_every_string_is_escaped_but_the_figure() -> None:
         environment=[(evil, evil)], commands=[evil],
     )  # fmt: skip
     assert "<b>" not in page
-    assert page.count("&lt;b&gt;&amp;&quot;&#x27;&lt;/b&gt;{0}") == 17  # the title twice
+    assert page.count("&lt;b&gt;&amp;&#34;&#39;&lt;/b&gt;{0}") == 17  # the title twice
     assert "<svg><g/></svg>" in page
 
 
@@ -146,7 +152,8 @@ def test_nothing_is_fetched_or_run(svg: str) -> None:
 
 
 def test_text_and_ground_have_enough_contrast() -> None:
-    light, dark = (dict(re.findall(r"--([\w-]+): (#\w{6});", part)) for part in STYLE.split("@media (prefers")[:2])
+    css = (TEMPLATES / "report.css").read_text()
+    light, dark = (dict(re.findall(r"--([\w-]+): (#\w{6});", part)) for part in css.split("@media (prefers")[:2])
     pairs = [("ink", "paper"), ("muted", "paper"), ("ink", "tint")]
     pairs += [(name, f"{name}-tint") for name in ("warning", "degrades", "improves", "inconclusive")]
 
@@ -171,13 +178,13 @@ def circles(svg: str) -> dict[str, list[tuple[float, float, str]]]:
     return found
 
 
-def test_points_tell_net_and_value_where_they_are(nets: list[Net], svg: str) -> None:
+def test_points_tell_net_and_value_where_they_are(arms: list[Arm], svg: str) -> None:
     found = circles(svg)
-    assert set(found) == {f"{net.name} {error}" for net in nets for error in ("training", "test")}
-    for net in nets:
+    assert set(found) == {f"{arm.name} {error}" for arm in arms for error in ("training", "test")}
+    for arm in arms:
         for key, error in (("train_error", "training"), ("test_error", "test")):
-            steps, mean, spread = net.curve(key)
-            points = found[f"{net.name} {error}"]
+            steps, mean, spread = arm.curve(key)
+            points = found[f"{arm.name} {error}"]
             told = [int(re.search(r"step ([\d,]+)", text)[1].replace(",", "")) for _, _, text in points]  # type: ignore[index]
             assert told == sorted(told)
             assert told[-1] == steps[-1]
@@ -202,14 +209,14 @@ def test_curves_and_crosses_have_their_titles(svg: str) -> None:
     assert not list(ET.fromstring(svg).iter(f"{SVG}a"))
 
 
-def test_png_and_pdf_hold_no_hidden_points(nets: list[Net], svg: str, tmp_path: Path) -> None:
-    figure = draw_curves(nets, caption="which data")
+def test_png_and_pdf_hold_no_hidden_points(arms: list[Arm], svg: str, tmp_path: Path) -> None:
+    figure = draw_curves(arms, caption="which data")
     targets = figure.findobj(PathCollection)
     assert len(targets) == 12
     save(figure, tmp_path / "again")
     assert not any(target.get_visible() for target in targets)
     assert (tmp_path / "again.svg").read_text() == svg
-    plain = draw_curves(nets, caption="which data")  # another, as drawing twice moves the layout a little
+    plain = draw_curves(arms, caption="which data")  # another, as drawing twice moves the layout a little
     for target in plain.findobj(PathCollection):
         target.remove()
     save(plain, tmp_path / "without")
@@ -229,15 +236,15 @@ def test_embedded_ids_are_those_referred_to(svg: str) -> None:
         embeddable("<svg")
 
 
-def test_unfinished_nets_are_dashed_and_said_to_be(nets: list[Net]) -> None:
-    panel = draw_curves(nets, caption="").axes[2]
+def test_unfinished_nets_are_dashed_and_said_to_be(arms: list[Arm]) -> None:
+    panel = draw_curves(arms, caption="").axes[2]
     assert [text.get_text() for text in panel.texts] == ["20 layers", "56 layers (unfinished)"]
     assert [line.get_linestyle() for line in panel.get_lines() if line.get_url()] == ["-", "-", "--", "--"]
 
 
 def test_long_curves_are_thinned_evenly_to_their_last_point(tmp_path: Path) -> None:
     write_run(tmp_path, "plain", 20, 0, (np.arange(5001) % 50).tolist())
-    figure = draw_curves(group_nets(load_runs(tmp_path)), caption="")
+    figure = draw_curves(group_arms(load_runs(tmp_path)), caption="")
     steps = np.asarray(figure.axes[0].get_lines()[0].get_xdata())
     assert len(steps) == 2000
     assert (steps[0], steps[-1]) == (100, 500100)
@@ -249,9 +256,9 @@ def test_long_curves_are_thinned_evenly_to_their_last_point(tmp_path: Path) -> N
 def test_errors_that_are_no_numbers_are_drawn_around(tmp_path: Path) -> None:
     write_run(tmp_path, "plain", 20, 0, [60.0, float("nan"), float("nan")], train_error=None, test_error=None)
     write_run(tmp_path, "plain", 56, 0, [float("nan")], status="diverged", train_error=None, test_error=None)
-    nets = group_nets(load_runs(tmp_path))
-    save(draw_curves(nets, caption=""), tmp_path / "curves")
-    save(draw_curves(nets[1:], caption=""), tmp_path / "nothing")
+    arms = group_arms(load_runs(tmp_path))
+    save(draw_curves(arms, caption=""), tmp_path / "curves")
+    save(draw_curves(arms[1:], caption=""), tmp_path / "nothing")
     kinds = ("training", "test")
     texts = [text for points in circles((tmp_path / "curves.svg").read_text()).values() for _, _, text in points]
     assert texts == [f"plain20, step 100: {kind} error {60 + more}.00 % (1 seed)" for more, kind in enumerate(kinds)]

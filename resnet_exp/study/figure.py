@@ -1,0 +1,66 @@
+"""What all figures share: their colours, and how one is saved. Figures know no arms and no runs."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from resnet_exp.study.svg import svg_text
+
+# From light to dark, after Okabe and Ito and Tol: told apart by colour-blind readers and, by lightness, in grey print.
+COLOURS = {
+    1: ["#0072B2"],
+    2: ["#E69F00", "#0072B2"],
+    3: ["#E69F00", "#009E73", "#332288"],
+    4: ["#E69F00", "#56B4E9", "#D55E00", "#332288"],
+    5: ["#E69F00", "#56B4E9", "#009E73", "#D55E00", "#332288"],
+    6: ["#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#D55E00", "#332288"],
+}
+STYLE: Any = {"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "resnet-exp", "pdf.fonttype": 42}
+FORMATS = ("png", "svg", "pdf")
+for library in ("matplotlib", "fontTools"):
+    logging.getLogger(library).setLevel(logging.WARNING)  # they tell of every font and glyph
+
+
+def colours_of(depths: list[int]) -> dict[int, str]:
+    """A colour for each depth, the deeper the darker."""
+    palette = COLOURS[min(len(depths), max(COLOURS))] if depths else []
+    return {depth: palette[index % len(palette)] for index, depth in enumerate(depths)}
+
+
+def readable(colour: str) -> str:
+    """`colour`, darkened as far as text on white needs: a contrast of 4.5 (WCAG 2.2, 1.4.3)."""
+    rgb = np.array(to_rgb(colour))
+    while contrast_with_white(rgb) < 4.5:
+        rgb = 0.97 * rgb
+    return to_hex(tuple(rgb))
+
+
+def contrast_with_white(rgb: NDArray[np.float64]) -> float:
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05))
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """Writes PNG, SVG and PDF, each in one move, so that a viewer never sees half a picture.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    for suffix in FORMATS:
+        temporary = stem.with_name(f".{stem.name}.{os.getpid()}.tmp.{suffix}")  # several jobs may draw at once
+        try:
+            with mpl.rc_context(STYLE):
+                if suffix == "svg":
+                    temporary.write_text(svg_text(figure), encoding="utf-8")
+                else:
+                    figure.savefig(temporary, dpi=160, metadata={"CreationDate": None} if suffix == "pdf" else None)
+            temporary.replace(stem.with_suffix(f".{suffix}"))
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,47 @@
+"""The figure of error curves: what is drawn where."""
+
+from pathlib import Path
+
+import numpy as np
+
+from resnet_exp.study.arms import group_arms
+from resnet_exp.study.curves import draw_curves
+from resnet_exp.study.runs import load_runs
+from tests.helpers import write_run
+
+
+def test_panels_share_axes_and_colours_and_show_both_errors(study: Path) -> None:
+    figure = draw_curves(group_arms(load_runs(study)), caption="which data")
+    left, right = figure.axes
+    assert (left.get_title(), right.get_title()) == ("plain", "resnet")
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_xlim() == right.get_xlim() == (0, 300)
+
+    def curves(panel: object) -> list[tuple[str, float, list[float]]]:
+        return [
+            (line.get_color(), line.get_linewidth(), np.asarray(line.get_ydata()).tolist())
+            for line in panel.get_lines()
+            if len(line.get_xdata()) == 3
+        ]
+
+    thin20, bold20, thin56, bold56 = curves(left)
+    assert thin20[2] == [61, 40, 31]
+    assert bold20[2] == [62, 41, 32]
+    assert thin20[1] < bold20[1]
+    assert thin20[0] == bold20[0] != thin56[0] == bold56[0]
+    assert [colour for colour, _, _ in curves(right)] == [thin20[0], thin20[0], thin56[0], thin56[0]]
+    low, high = left.get_ylim()
+    assert low <= 26
+    assert high >= 61
+    assert [text.get_text() for text in left.texts] == ["20 layers", "56 layers"]
+    assert figure.get_supxlabel() == "which data"
+
+
+def test_labels_of_curves_that_end_together_do_not_touch(study: Path) -> None:
+    for depth in (32, 44):
+        write_run(study, "resnet", depth, 0, [50.0, 40.0, 25.0])
+    figure = draw_curves(group_arms(load_runs(study)), caption="")
+    heights = sorted(text.xy[1] for text in figure.axes[1].texts)
+    low, high = figure.axes[1].get_ylim()
+    assert len(heights) == 4
+    assert np.diff(heights).min() >= 0.05 * (high - low)
