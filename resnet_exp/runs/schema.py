@@ -53,7 +53,8 @@ def upgrade_settings(settings: Mapping[str, Any], *, path: Path) -> dict[str, An
     if schema < 2:
         upgraded.setdefault("data", {}).setdefault("border", "black")
         optim = upgraded.setdefault("optim", {})
-        if optim.get("warmup_steps") == "auto" and upgraded.get("depth", 0) < 110:
+        warms_up_since = upgraded.get("block") == "v2" and upgraded.get("depth", 0) < 110
+        if optim.get("warmup_steps") == "auto" and warms_up_since:
             optim["warmup_steps"] = 0
     return upgraded
 
