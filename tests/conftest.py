@@ -1,9 +1,9 @@
-"""What several test modules need: composed settings, a tiny data set, and the real command in a folder of its own."""
+"""Fixtures of several test modules: composed settings, a tiny data set, written runs, the real command in a folder."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,17 +11,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from resnet_exp.cli.main import conf_dir
-from resnet_exp.config import Config, register, to_config
+from resnet_exp.cli.compose import register, to_config
+from resnet_exp.config import Config, conf_dir
 from resnet_exp.data.sets import Dataset, load_dataset
-
-ROOT = Path(__file__).resolve().parents[1]
-TINY = (
-    *("data=synthetic", "data.train_limit=100", "data.test_limit=50", "data.image_size=8", "width=4"),
-    *("train.batch_size=16", "train.steps=6", "train.eval_every=3", "train.save_every=3", "threads=1"),
-)
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from tests.forkserver import MAIN, servers
+from tests.helpers import Command, finish, start, start_fresh, write_run
 
 
 @pytest.fixture(autouse=True)
@@ -54,23 +48,56 @@ def settings(composed: Callable[..., DictConfig]) -> Callable[..., Config]:
     return lambda *overrides: to_config(composed(*overrides))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fork_server(own_cache: None) -> Iterator[None]:
+    """The server that `server()` begins when a test first asks for it ends with the tests of this process."""
+    yield
+    for begun in servers:
+        begun.close()
+
+
+@pytest.fixture(autouse=True)
+def nobody_left() -> Iterator[None]:
+    """Whatever fails, no command of a test goes on after it."""
+    yield
+    for begun in servers:
+        begun.end_started()
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """Runs `python -m resnet_exp ARGUMENTS` in an empty folder, warnings as errors."""
+    """Runs the command in an empty folder, warnings as errors: a fork, or, with `fresh`, a new interpreter.
 
-    def run(*arguments: str, module: str = "resnet_exp", cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-W", "error", "-m", module, *arguments],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+    `module` is `resnet_exp` or, for the report, `resnet_exp.cli.report`.
+    """
+
+    def run(
+        *arguments: str, module: str = MAIN, cwd: Path = tmp_path, fresh: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        if fresh:
+            process = start_fresh(cwd, *arguments, program=(sys.executable, "-W", "error", "-m", module))
+        else:
+            process = start(cwd, *arguments, module=module)
+        code, out, err = finish(process)
+        return subprocess.CompletedProcess(arguments, code, out, err)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def shapes() -> Dataset:
+def shapes(composed: Callable[..., DictConfig]) -> Dataset:
     """A hundred synthetic images of 8x8."""
-    return load_dataset("synthetic", root=Path(), download=False, image_size=8, train_limit=100, test_limit=50)
+    small = ("data=synthetic", "data.image_size=8", "data.train_limit=100", "data.test_limit=50")
+    return load_dataset(to_config(composed(*small)).data)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A study of plain and residual nets of 20 and 56 layers, two seeds of each, written by hand."""
+    folder = tmp_path / "study"
+    for seed, shift in ((0, 0.0), (1, 2.0)):
+        write_run(folder, "plain", 20, seed, [60 + shift, 40, 30 + shift])
+        write_run(folder, "plain", 56, seed, [70, 60, 50 + shift])
+        write_run(folder, "resnet", 20, seed, [60, 40, 28])
+        write_run(folder, "resnet", 56, seed, [60, 35, 25])
+    return folder

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_exp.cli.compose import to_config
 from resnet_exp.cli.names import named_in, run_name
 from resnet_exp.runs.schema import SCHEMA
-from tests.helpers import TINY
+from tests.helpers import TINY, Settings
 
 Composed = Callable[..., DictConfig]
 
@@ -73,6 +73,37 @@ def test_an_old_run_is_found_by_the_defaults_of_its_time(study: Path, composed: 
     assert run_name(root=composed(*TINY, "depth=8")) == "old"
     assert run_name("data.border", root=composed(*TINY, "depth=8", "data.border=black")) == "old"
     assert run_name("data.border", root=composed(*TINY, "depth=8", "data.border=mean")) == "resnet8-bordermean"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        (["model=plain56"], "plain56"),
+        (["model=plain56", "depth=110"], "plain110"),
+        (["model=plain", "depth=56"], "plain56"),
+        (["depth=56"], "resnet56"),
+        (["depth=56", "shortcut=B"], "resnet56-B"),
+        (["depth=56", "shortcut=none"], "plain56"),
+        (["depth=56", "block=v2"], "preact56"),
+        (["model=plain56", "block=v2"], "plain56-v2"),
+        (["model=preact110"], "preact110"),
+        (["model=preact164"], "preact_bottleneck164"),
+        (["model=preact", "depth=164"], "preact164"),
+        (["model=bottleneck"], "bottleneck164"),
+        (["model=bottleneck", "shortcut=A"], "bottleneck164-A"),
+        (["model=resnet56", "width=8", "optim.lr=0.2"], "resnet56"),
+        (["name=mine"], "mine"),
+    ],
+)
+def test_a_run_is_named_after_its_values(settings: Settings, overrides: list[str], name: str) -> None:
+    assert settings(*overrides).name == name
+
+
+def test_what_a_sweep_varies_shows_in_the_name(composed: Callable[..., DictConfig]) -> None:
+    root = composed("optim.lr=0.05", "data=synthetic", "optim.milestones=[3,5]")
+    assert run_name("optim.lr", root=root) == "resnet20-lr0.05"
+    assert run_name("data", "width", root=root) == "resnet20-synthetic-width16"
+    assert run_name("optim.milestones", root=root) == "resnet20-milestones_3_5"
 
 
 def test_the_keys_that_a_user_named() -> None:

@@ -7,26 +7,23 @@ from typing import Any
 
 import pytest
 import torch
-from resnet_exp.nets.models import CifarNet, initialise
-from resnet_exp.training.compiling import compile_blocks
 
-from resnet_exp.config import Config
-from resnet_exp.data.sets import Dataset
+from resnet_exp.data.preprocess import Preprocess
+from resnet_exp.data.sets import Dataset, Split
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.training import step
 from resnet_exp.training.device import Precision, set_up
 from resnet_exp.training.optim import build_optimizer
+from resnet_exp.training.speed import compile_blocks
 from resnet_exp.training.step import State, Totals, TrainStep
-from tests.conftest import TINY, Command
-from tests.test_train import rows, run, run_until
+from tests.helpers import TINY, Command, Settings, make_net, optim_config, rows, run, run_until
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
     pytest.mark.filterwarnings("default"),  # of torch.compile's own, which as errors would end it
 ]
-Settings = Callable[..., Config]
 GPU = torch.device("cuda", 0)
 WAYS = ("eager", "captured", "compiled")
 
@@ -58,17 +55,16 @@ def train_step(
     set_up(GPU, threads=1, deterministic=False)
     if way == "eager":
         patch.setattr(step, "capture", lambda work, **_: work)
-    model = CifarNet(depth=depth)
-    initialise(model, seed=0)
-    model = model.to(device=GPU, memory_format=torch.channels_last).train()
+    model = make_net(depth=depth, seed=0).to(device=GPU, memory_format=torch.channels_last).train()
     if way == "compiled":
         compile_blocks(model.blocks)
-    optimizer = build_optimizer(model, lr=0.02, momentum=0.9, weight_decay=1e-4, weight_decay_on="all")
-    chosen = Precision(precision, "cuda")
+    optimizer = build_optimizer(model, optim_config(lr=0.02))
+    chosen, dataset = Precision(precision, "cuda"), shapes.to(GPU)
     return TrainStep(
         State(model, optimizer, chosen.scaler(), Totals(GPU)),
+        dataset.train,
         stream=BatchStream(num_images=len(shapes.train), batch_size=32, padding=1, augment=True, seed=0),
-        dataset=shapes.to(GPU),
+        preprocess=Preprocess(dataset.mean, dataset.std, border="mean"),
         precision=chosen,
     )
 
@@ -161,9 +157,9 @@ def test_capturing_leaves_no_trace(shapes: Dataset, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(step, "capture", noting)
     init = TrainStep.__init__
 
-    def watched(self: TrainStep, state: State, **how: Any) -> None:
+    def watched(self: TrainStep, state: State, split: Split, **how: Any) -> None:
         states.append(state)
-        init(self, state, **how)
+        init(self, state, split, **how)
 
     monkeypatch.setattr(TrainStep, "__init__", watched)
     update = train_step(shapes, monkeypatch, way="captured", precision=precision)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 from omegaconf import DictConfig
 
-from resnet_exp.cli.main import conf_dir
-from resnet_exp.config import Config, all_keys, flatten, to_config
-from tests.conftest import ROOT
+from resnet_exp.cli.compose import to_config
+from resnet_exp.config import all_keys, conf_dir, flatten
+from resnet_exp.nets.table import MODELS
+from tests.helpers import ROOT, Settings
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
@@ -23,19 +24,19 @@ TABLE = README.partition("## Settings")[2].partition("## The run folder")[0]
 def test_every_setting_is_in_the_table_and_nothing_else() -> None:
     named = set(re.findall(r"`([a-z_./]+)=`", TABLE))
     groups = {file.parent.relative_to(conf_dir()).as_posix() for file in conf_dir().rglob("*/*.yaml")}
-    assert named == set(all_keys()) | groups
+    assert named == set(all_keys()) | groups | {"model"}
 
 
 def test_every_choice_is_in_the_table() -> None:
-    for file in conf_dir().rglob("*/*.yaml"):
-        family, digits = re.fullmatch(r"([a-z_]+?)(\d*)", file.stem).groups()
+    for choice in [*MODELS, *(file.stem for file in conf_dir().rglob("*/*.yaml"))]:
+        family, digits = re.fullmatch(r"([a-z_]+?)(\d*)", choice).groups()
         if digits:
-            assert re.search(rf"`{family}[\d/]*\b{digits}\b|`{family}{digits}\b", TABLE), file.stem
+            assert re.search(rf"`{family}[\d/]*\b{digits}\b|`{family}{digits}\b", TABLE), choice
         else:
-            assert f"`{file.stem}`" in TABLE, file.stem
+            assert f"`{choice}`" in TABLE, choice
 
 
-def test_the_defaults_in_the_table_are_the_defaults(settings: Callable[..., Config]) -> None:
+def test_the_defaults_in_the_table_are_the_defaults(settings: Settings) -> None:
     values = flatten(settings().to_dict())
     for key, default in {
         **{"width": "16", "seed": "0", "study": "`default`", "data": "`cifar10`", "model": "`resnet20`"},
@@ -58,6 +59,9 @@ def test_every_resnet_exp_command_composes(command: str, composed: Callable[...,
 
 def test_other_commands_are_the_known_ones() -> None:
     others = {command for command in COMMANDS if not command.startswith("resnet-exp ")}
-    assert others == {
-        *("make quick", "pip install -e .", "resnet-exp-report outputs/quick", "tensorboard --logdir outputs"),
-    }
+    assert others == {*("pip install -e .", "resnet-exp-report outputs/quick", "tensorboard --logdir outputs")}
+
+
+def test_every_make_is_a_target() -> None:
+    named = set(re.findall(r"`make ([a-z]+)`", README))
+    assert {"quick", "test"} <= named <= set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -1,12 +1,13 @@
 import os
 import platform
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from resnet_exp.training.device import choose_device, choose_precision, choose_threads, describe_device, set_up
+from resnet_exp.training.device import choose_device, choose_precision, choose_threads, set_up
+from resnet_exp.training.facts import describe_device
+from tests.helpers import finish, start
 
 CPU = torch.device("cpu")
 
@@ -70,9 +71,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
-def test_memory_that_a_step_freed_is_not_paid_for_again() -> None:
-    faults = int(subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, check=True).stdout)
-    assert faults < 8 * 2**23 // 4096 // 10
+def test_memory_that_a_step_freed_is_not_paid_for_again(tmp_path: Path) -> None:
+    code, out, err = finish(start(tmp_path, code=FAULTS))
+    assert (code, err) == (0, "")
+    assert int(out) < 8 * 2**23 // 4096 // 10
 
 
 def test_every_run_sets_every_switch() -> None:

@@ -9,22 +9,19 @@ from typing import Any
 
 import pytest
 import torch
-from resnet_exp.nets.models import CifarNet
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from resnet_exp.config import Config
-from resnet_exp.data.sets import Dataset, Split
+from resnet_exp.data.preprocess import Preprocess
+from resnet_exp.data.sets import Split
 from resnet_exp.data.stream import BatchStream, Feed
 from resnet_exp.training import evaluate, step
 from resnet_exp.training.device import Precision
 from resnet_exp.training.evaluate import Evaluation
 from resnet_exp.training.optim import build_optimizer
 from resnet_exp.training.step import State, Totals, TrainStep
-from tests.conftest import TINY
-from tests.test_train import run, run_until, same
+from tests.helpers import TINY, Settings, make_net, optim_config, run, run_until, same
 
-Settings = Callable[..., Config]
 WAITS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default}
 
 
@@ -162,19 +159,20 @@ def step_and_evaluation(monkeypatch: pytest.MonkeyPatch, *, precision: str, **ne
     monkeypatch.setattr(step, "capture", lambda work, **_: work)
     monkeypatch.setitem(evaluate.BATCH, ELSEWHERE.type, 1000)
     with ELSEWHERE:
-        model = CifarNet(**net).train()
+        model = make_net(**net).train()
         split = Split(torch.zeros(200, 8, 8, 3, dtype=torch.uint8), torch.zeros(200, dtype=torch.int64))
-        mean, std = torch.zeros(3), torch.ones(3)
-    optimizer = build_optimizer(model, lr=0.1, momentum=0.9, weight_decay=1e-4, weight_decay_on="weights")
+        preprocess = Preprocess(torch.zeros(3), torch.ones(3), border="mean")
+    optimizer = build_optimizer(model, optim_config(weight_decay_on="weights"))
     monkeypatch.setattr(optimizer, "step", lambda **_: None)  # fused SGD knows real devices alone
     chosen = Precision(precision, "cpu")
     update = TrainStep(
         State(model, optimizer, chosen.scaler(), Totals(ELSEWHERE)),
+        split,
         stream=BatchStream(num_images=200, batch_size=16, padding=1, augment=True, seed=0),
-        dataset=Dataset(split, None, split, [], mean, std, fingerprint=""),
+        preprocess=preprocess,
         precision=chosen,
     )
-    return update, Evaluation(model, split, mean=mean, std=std, precision=chosen)
+    return update, Evaluation(model, split, preprocess=preprocess, precision=chosen)
 
 
 @pytest.mark.parametrize("precision", ["off", "bf16", "fp16"])

@@ -1,29 +1,31 @@
+"""Weights cast at once compute what autocast computes, in fewer operations."""
+
 from collections import Counter
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from resnet_exp.nets.models import CifarNet, initialise
-from resnet_exp.training.casting import CastWeights
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset
 from resnet_exp.data.stream import BatchStream
+from resnet_exp.nets.network import Network
 from resnet_exp.training.device import Precision
 from resnet_exp.training.optim import build_optimizer
+from resnet_exp.training.speed import CastWeights
 from resnet_exp.training.step import State, Totals, TrainStep
+from tests.helpers import make_net, optim_config
 
 NETS: list[dict[str, Any]] = [{}, {"block": "v2", "shortcut": "B"}, {"bottleneck": True, "depth": 11}]
 
 
-def make_net(**arguments: Any) -> CifarNet:
-    net = CifarNet(**({"depth": 8, "width": 8} | arguments))
-    initialise(net, seed=0)
-    return net.to(memory_format=torch.channels_last).train()
+def net_of(**keywords: Any) -> Network:
+    return make_net(**({"width": 8, "seed": 0} | keywords)).to(memory_format=torch.channels_last).train()
 
 
-def three_steps(net: CifarNet, cast: CastWeights | None, precision: Precision) -> list[torch.Tensor]:
+def three_steps(net: Network, cast: CastWeights | None, precision: Precision) -> list[torch.Tensor]:
     """Logits, gradients and weights of three steps; without `cast`, autocast casts the weights."""
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     generator, seen = torch.Generator().manual_seed(0), []
@@ -46,8 +48,8 @@ def three_steps(net: CifarNet, cast: CastWeights | None, precision: Precision) -
 def test_the_numbers_are_those_of_autocast(name: str, net: dict[str, Any]) -> None:
     """To the last bit, layout of the gradients included; float32 is left as it is."""
     precision = Precision(name, "cpu")
-    expected = three_steps(make_net(**net), None, precision)
-    own = make_net(**net)
+    expected = three_steps(net_of(**net), None, precision)
+    own = net_of(**net)
     found = three_steps(own, CastWeights(own, dtype=precision.dtype), precision)
     assert len(found) == len(expected) == 3 * (1 + 2 * len(list(own.parameters())))
     for mine, autocasts in zip(found, expected, strict=True):
@@ -57,9 +59,9 @@ def test_the_numbers_are_those_of_autocast(name: str, net: dict[str, Any]) -> No
 
 
 def test_only_convolutions_and_the_head_are_cast() -> None:
-    net = make_net(shortcut="B")
+    net = net_of(shortcut="B")
     copies = CastWeights(net, dtype=torch.bfloat16).copies
-    assert copies.keys() == {name for name, p in net.named_parameters() if p.ndim > 1 or name == "head.bias"}
+    assert copies.keys() == {name for name, p in net.named_parameters() if p.ndim > 1 or name == "fc.bias"}
     assert {copy.dtype for copy in copies.values()} == {torch.bfloat16}
     assert {p.dtype for p in net.parameters()} == {torch.float32}
 
@@ -84,12 +86,13 @@ class Launches(TorchDispatchMode):
 
 def launches(shapes: Dataset, *, precision: str, shortcut: str, depth: int) -> Counter[str]:
     """Those of one training step, by name; memory that is only allocated is none."""
-    net, chosen = make_net(depth=depth, shortcut=shortcut), Precision(precision, "cpu")
-    optimizer = build_optimizer(net, lr=0.1, momentum=0.9, weight_decay=1e-4, weight_decay_on="all")
+    net, chosen = net_of(depth=depth, shortcut=shortcut), Precision(precision, "cpu")
+    optimizer = build_optimizer(net, optim_config())
     step = TrainStep(
         State(net, optimizer, chosen.scaler(), Totals(torch.device("cpu"))),
+        shapes.train,
         stream=BatchStream(num_images=len(shapes.train), batch_size=16, padding=1, augment=True, seed=0),
-        dataset=shapes,
+        preprocess=Preprocess(shapes.mean, shapes.std, border="mean"),
         precision=chosen,
     )
     with Launches() as seen:

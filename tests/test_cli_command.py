@@ -1,5 +1,6 @@
 """The commands a user types, in processes of their own."""
 
+import functools
 import json
 import os
 import re
@@ -7,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from PIL import Image
 
-from tests.conftest import ROOT, TINY, Command
+from tests.forkserver import REPORT, ForkedProcess
+from tests.helpers import LINES, ROOT, TINY, Command, finish, row_written, start, start_fresh, wait_until
 
-LINES = 3  # no message is longer
+Begin = Callable[..., ForkedProcess | subprocess.Popen[str]]
+SCRIPTS = Path(sys.executable).parent  # where an installation puts its commands
 
 
 @pytest.mark.parametrize(
@@ -44,7 +48,7 @@ def test_a_wrong_word_is_answered_in_three_lines_without_torch(
     command: Command, tmp_path: Path, arguments: list[str], messages: list[str]
 ) -> None:
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')\n")
-    failed = command(*arguments)
+    failed = command(*arguments, fresh=True)
     assert failed.returncode == 1, failed.stderr
     assert failed.stdout == ""
     assert failed.stderr.startswith("error: ")
@@ -152,6 +156,17 @@ def test_describe_prints_the_net_and_trains_nothing(command: Command, tmp_path: 
     assert not (tmp_path / "outputs" / "default").exists()
 
 
+def test_describe_counts_the_classes_of_a_folder(command: Command, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for label in ("ant", "bee", "cat"):
+            (tmp_path / "insects" / part / label).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / "insects" / part / label / "0.png")
+    done = command("task=describe", "data=image_folder", "data.root=insects", "data.image_size=8")
+    assert done.returncode == 0
+    *_, head, _ = done.stdout.splitlines()
+    assert head.split() == ["fc", "Linear", "3", "195", "192"]
+
+
 def test_1202_layers_through_the_command(command: Command, tmp_path: Path) -> None:
     done = command(*TINY, "model=resnet1202", "train.steps=1", "train.batch_size=2", "width=2", "data.train_limit=4")
     assert done.returncode == 0, done.stderr
@@ -160,70 +175,78 @@ def test_1202_layers_through_the_command(command: Command, tmp_path: Path) -> No
     assert command("task=describe", "model=resnet1202").stdout.splitlines()[-1].split()[3] == "19,421,274"
 
 
-def wait_for(file: Path, text: str, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if file.exists() and text in file.read_text():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError(f"{text!r} never came")
+def assert_stopped_and_resumed(
+    command: Command, cwd: Path, *, begin: Begin, resume: Begin, signum: signal.Signals, code: int
+) -> None:
+    """Stops a run by a signal and goes on with it; it ends with the bytes of one that was left alone."""
+    arguments = [*TINY, "train.steps=200", "train.eval_every=20", "train.save_every=1000"]
+    whole = command(*arguments, "study=whole")
+    assert whole.returncode == 0
+    process = begin(cwd, *arguments, "study=parts")
+    folder = cwd / "outputs" / "parts" / "resnet20" / "seed0"
+    wait_until(row_written(folder, 60), "the third row", process=process)
+    process.send_signal(signum)
+    returned, out, err = finish(process)
+    assert returned == code
+    assert err == "stopped\n"
+    assert "stopped: the same command goes on from step" in out
+    assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
+    returned, out, err = finish(resume(cwd, *arguments, "study=parts"))
+    assert (returned, err) == (0, "")
+    assert "resuming at step" in out
+    files = [cwd / "outputs" / study / "resnet20" / "seed0" / "metrics.csv" for study in ("whole", "parts")]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_goes_on_with_the_same_command(
     command: Command, tmp_path: Path, signum: signal.Signals, code: int
 ) -> None:
-    arguments = [*TINY, "train.steps=400", "train.eval_every=20", "train.save_every=1000"]
-    whole = command(*arguments, "study=whole")
-    assert whole.returncode == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "resnet_exp", *arguments, "study=parts"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    folder = tmp_path / "outputs" / "parts" / "resnet20" / "seed0"
-    wait_for(folder / "metrics.csv", "\n60,", process)
-    process.send_signal(signum)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert err == "stopped\n"
-    assert "stopped: the same command goes on from step" in out
-    assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
-    resumed = command(*arguments, "study=parts")
-    assert resumed.returncode == 0
-    assert "resuming at step" in resumed.stdout
-    files = [tmp_path / "outputs" / study / "resnet20" / "seed0" / "metrics.csv" for study in ("whole", "parts")]
-    assert files[0].read_bytes() == files[1].read_bytes()
+    assert_stopped_and_resumed(command, tmp_path, begin=start, resume=start, signum=signum, code=code)
+
+
+def test_the_module_and_the_installed_command_are_the_same(command: Command, tmp_path: Path) -> None:
+    """In fresh interpreters: what one began the other goes on with, and a fork computes the same bytes."""
+    script = functools.partial(start_fresh, program=(str(SCRIPTS / "resnet-exp"),))
+    assert_stopped_and_resumed(
+        command, tmp_path, begin=start_fresh, resume=script, signum=signal.SIGINT, code=128 + signal.SIGINT
+    )
+
+
+def test_the_report_is_an_installed_command_too(command: Command, study: Path, tmp_path: Path) -> None:
+    code, out, err = finish(start_fresh(tmp_path, "study", program=(str(SCRIPTS / "resnet-exp-report"),)))
+    assert (code, err) == (0, "")
+    assert "| plain56 " in out
+    assert out == command("study", module=REPORT).stdout
 
 
 def test_a_sweep_trains_draws_skips_and_survives_a_failing_job(command: Command, tmp_path: Path) -> None:
     study = tmp_path / "outputs" / "default"
-    sweep = ["-m", *TINY, "model=plain,resnet", "depth=8,14"]
+    sweep = ["-m", *TINY, "model=plain,resnet", "depth=8"]
     done = command(*sweep)
     assert done.returncode == 0, done.stderr
-    names = ["plain8", "plain14", "resnet8", "resnet14"]
-    for name in names:
+    for name in ("plain8", "resnet8"):
         assert json.loads((study / name / "seed0" / "summary.json").read_text())["status"] == "completed"
         assert f"| {name} " in done.stdout
     figure = study / "report" / "curves.png"
     drawn = figure.stat().st_mtime_ns
 
-    (study / "plain14" / "seed0" / "summary.json").unlink()  # as if killed before its end
+    (study / "plain8" / "seed0" / "summary.json").unlink()  # as if killed before its end
     again = command(*sweep)
     assert again.returncode == 0
-    assert again.stdout.count("already completed") == 3
+    assert again.stdout.count("already completed") == 1
     assert "resuming at step 6" in again.stdout
-    assert json.loads((study / "plain14" / "seed0" / "summary.json").read_text())["status"] == "completed"
+    assert json.loads((study / "plain8" / "seed0" / "summary.json").read_text())["status"] == "completed"
     assert figure.stat().st_mtime_ns > drawn
 
-    mixed = command("-m", *TINY, "study=mixed", "data.train_limit=50,20000,100", "seed=0,1")
+    mixed = command("-m", *TINY, "study=mixed", "data.train_limit=50,20000", "seed=0,1")
     assert mixed.returncode == 1
     assert mixed.stderr.count("error in resnet20-train_limit20000/seed") == 2
     assert "not every job of this sweep succeeded" in mixed.stderr
     assert "Traceback" not in mixed.stderr
     finished = sorted(file.parent.parent.name for file in (tmp_path / "outputs" / "mixed").rglob("summary.json"))
-    assert finished == ["resnet20-train_limit100"] * 2 + ["resnet20-train_limit50"] * 2
-    assert re.findall(r"#\d : .*(seed=\d)", mixed.stdout) == ["seed=0"] * 3 + ["seed=1"] * 3
+    assert finished == ["resnet20-train_limit50"] * 2
+    assert re.findall(r"#\d : .*(seed=\d)", mixed.stdout) == ["seed=0"] * 2 + ["seed=1"] * 2
 
 
 def test_an_experiment_is_a_sweep_of_its_own(command: Command, tmp_path: Path) -> None:
@@ -252,7 +275,7 @@ def tensorboard(tmp_path: Path) -> Iterator[str]:
             cwd=tmp_path, stdout=file, stderr=file, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
     try:
-        wait_for(log, "http://localhost:", process)
+        wait_until(lambda: "http://localhost:" in log.read_text(), "its address", process=process)
         yield re.search(r"http://localhost:\d+", log.read_text())[0]
     finally:
         process.terminate()
@@ -314,6 +337,6 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, arguments: st
 def test_a_launcher_that_is_not_installed_says_how_to_get_it(command: Command, tmp_path: Path) -> None:
     (tmp_path / "hydra_plugins" / "hydra_submitit_launcher").mkdir(parents=True)  # stands before the real one
     (tmp_path / "hydra_plugins" / "hydra_submitit_launcher" / "__init__.py").touch()
-    failed = command("-m", "hydra/launcher=slurm", "depth=8,14")
+    failed = command("-m", "hydra/launcher=slurm", "depth=8,14", fresh=True)
     assert failed.returncode == 1
     assert failed.stderr == "error: hydra/launcher: not installed\npip install hydra-submitit-launcher brings it\n"

@@ -3,8 +3,7 @@ import torch
 from torch import nn
 
 from resnet_exp.training.optim import build_optimizer, lr_at, use_lr_tensor
-
-PAPER = {"lr": 0.1, "milestones": [32_000, 48_000]}
+from tests.helpers import optim_config
 
 
 @pytest.mark.parametrize(
@@ -23,14 +22,14 @@ PAPER = {"lr": 0.1, "milestones": [32_000, 48_000]}
     ],
 )
 def test_the_papers_schedule(step: int, warmup_steps: int, expected: float) -> None:
-    assert lr_at(step, **PAPER, warmup_steps=warmup_steps) == expected
+    assert lr_at(step, optim_config(), warmup_steps=warmup_steps) == expected
 
 
 @pytest.mark.parametrize(("weight_decay_on", "decayed"), [("all", True), ("weights", False)])
 def test_weight_decay_reaches_what_it_should(weight_decay_on: str, decayed: bool) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
     nn.init.ones_(net[3].bias)
-    optimizer = build_optimizer(net, lr=0.5, momentum=0.9, weight_decay=0.1, weight_decay_on=weight_decay_on)
+    optimizer = build_optimizer(net, optim_config(lr=0.5, weight_decay=0.1, weight_decay_on=weight_decay_on))
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
     for p in net.parameters():
         p.grad = torch.zeros_like(p)
@@ -43,7 +42,7 @@ def test_weight_decay_reaches_what_it_should(weight_decay_on: str, decayed: bool
 def test_sgd_is_the_formula_without_nesterov() -> None:
     net = nn.Linear(3, 2, bias=False)
     weight, velocity = net.weight.detach().clone().double(), torch.zeros(2, 3, dtype=torch.float64)
-    optimizer = build_optimizer(net, lr=0.1, momentum=0.9, weight_decay=1e-2, weight_decay_on="all")
+    optimizer = build_optimizer(net, optim_config(weight_decay=1e-2))
     tensor = use_lr_tensor(optimizer, device=torch.device("cpu"))
     assert tensor.item() == pytest.approx(0.1)
     for step, lr in enumerate([0.1, 0.1, 0.01, 0.01]):

@@ -1,11 +1,11 @@
+"""CIFAR downloaded, checked and read; and what is made of any data set: its splits, statistics and fingerprint."""
+
 import gc
 import hashlib
 import http.server
 import io
 import os
 import pickle
-import subprocess
-import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -15,13 +15,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from resnet_exp.sealed import write_sealed
 from torchvision import datasets
 
-from resnet_exp.data import image_folder, synthetic
-from resnet_exp.data import sets as data
-from resnet_exp.data.sets import Dataset, balanced_order, load_dataset, pixel_statistics
+from resnet_exp.data import synthetic
+from resnet_exp.data.sets import (
+    Dataset,
+    Split,
+    balanced_order,
+    count_classes,
+    fingerprint,
+    load_dataset,
+    pixel_statistics,
+)
+from tests.helpers import Bomb, data_config
 
 REAL = Path(os.environ.get("RESNET_EXP_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 # torchvision leaves the socket of a failed download to the collector, and on Python 3.12 unpacks in an old way.
@@ -94,7 +100,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive
 
 
 def load(root: Path, *, download: bool = True, **arguments: object) -> Dataset:
-    return load_dataset("cifar10", root=root, download=download, **({"image_size": 32} | arguments))
+    return load_dataset(data_config("cifar10", root=str(root), download=download, **arguments))
 
 
 def test_cifar_is_downloaded_checked_and_read_in_order(archive: Archive, tmp_path: Path) -> None:
@@ -169,11 +175,6 @@ def test_a_damaged_file_is_refused(archive: Archive, tmp_path: Path) -> None:
         load(tmp_path / "data", download=False)
 
 
-class Bomb:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, ("exploded",)
-
-
 def test_a_malicious_batch_is_not_executed(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
@@ -183,146 +184,9 @@ def test_a_malicious_batch_is_not_executed(archive: Archive, tmp_path: Path, mon
     assert not (tmp_path / "exploded").exists()
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """Six classes of odd sizes and formats, for `image_folder`."""
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 5), ("test", 2)):
-        for label in ("ant", "bee", "cat"):
-            folder = tmp_path / "insects" / part / label
-            folder.mkdir(parents=True)
-            for index in range(count):
-                pixels = rng.integers(0, 256, (12 + index, 10, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / f"{index}.png")
-    Image.new("L", (9, 9), 77).save(tmp_path / "insects" / "train" / "ant" / "grey.png")
-    return tmp_path / "insects"
-
-
-def load_tree(tree: Path, **arguments: object) -> Dataset:
-    return load_dataset("image_folder", root=tree, download=False, **({"image_size": 8} | arguments))
-
-
-def count_decoding(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    counts: list[int] = []
-    decode = image_folder.decode
-
-    def counted(samples: list[tuple[str, int]], **arguments: object) -> image_folder.Arrays:
-        counts.append(len(samples))
-        return decode(samples, **arguments)
-
-    monkeypatch.setattr(image_folder, "decode", counted)
-    return counts
-
-
-def test_an_image_folder_is_decoded_once_and_again_after_a_change(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = count_decoding(monkeypatch)
-    first = load_tree(tree)
-    second = load_tree(tree)
-    assert counts == [16, 6]
-    assert first.fingerprint == second.fingerprint
-    assert first.classes == ["ant", "bee", "cat"]
-    assert first.train.images.shape == (16, 8, 8, 3)
-    assert first.train.labels.tolist() == [0] * 6 + [1] * 5 + [2] * 5
-    load_tree(tree, image_size=4)
-    assert len(counts) == 4, "another size is another cache"
-    Image.new("RGB", (10, 10), "red").save(tree / "train" / "bee" / "0.png")
-    changed = load_tree(tree)
-    assert len(counts) == 6
-    assert changed.fingerprint != first.fingerprint
-
-
-def test_a_damaged_cache_is_decoded_again(tree: Path, caplog: pytest.LogCaptureFixture) -> None:
-    first = load_tree(tree)
-    cache = image_folder.cache_file(tree, image_size=8)
-    content = bytearray(cache.read_bytes())
-    content[-100] ^= 4
-    cache.write_bytes(content)
-    assert load_tree(tree).fingerprint == first.fingerprint
-    assert "damaged" in caplog.text
-
-
-@pytest.mark.parametrize("content", [{"tree": Bomb()}, {"tree": "another"}, {}, Bomb(), [1]])
-def test_a_foreign_cache_is_decoded_again_and_executes_nothing(
-    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: object
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    first = load_tree(tree)
-    cache = image_folder.cache_file(tree, image_size=8)
-    write_sealed(cache, content)
-    assert load_tree(tree).fingerprint == first.fingerprint
-    cache.write_bytes(pickle.dumps(content))
-    assert load_tree(tree).fingerprint == first.fingerprint
-    assert not (tmp_path / "exploded").exists()
-
-
-LOAD = """
-import sys
-from pathlib import Path
-from resnet_exp.data import image_folder
-decode = image_folder.decode
-image_folder.decode = lambda *a, **k: print("decoding") or decode(*a, **k)
-image_folder.load_image_folder(Path(sys.argv[1]), image_size=8)
-"""
-
-
-def test_of_two_jobs_one_decodes_and_removes_the_scraps_of_a_third(tree: Path) -> None:
-    scrap = image_folder.cache_file(tree, image_size=8)
-    scrap.parent.mkdir(parents=True, exist_ok=True)
-    scrap = scrap.with_name(f".{scrap.name}.123.tmp")
-    scrap.touch()
-    jobs = [subprocess.Popen([sys.executable, "-c", LOAD, str(tree)], stdout=subprocess.PIPE) for _ in range(2)]
-    printed = sorted(job.communicate()[0].decode() for job in jobs)
-    assert [job.returncode for job in jobs] == [0, 0]
-    assert printed == ["", "decoding\ndecoding\n"]
-    assert not scrap.exists()
-
-
-def test_an_unwritable_cache_only_costs_time(
-    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert len(load_tree(tree).train) == 16
-    assert "cannot keep the decoded images" in caplog.text
-
-
-def test_unreadable_images_and_differing_classes_are_named(tree: Path) -> None:
-    broken = tree / "train" / "cat" / "1.png"
-    broken.write_bytes(broken.read_bytes()[:40])
-    with pytest.raises(ValueError, match=r"cat/1\.png: not a readable image"):
-        load_tree(tree)
-    broken.unlink()
-    (tree / "test" / "dog").mkdir()
-    Image.new("RGB", (8, 8)).save(tree / "test" / "dog" / "0.png")
-    with pytest.raises(ValueError, match="same classes; differing: dog"):
-        load_tree(tree)
-    for file in (tree / "test" / "dog").iterdir():
-        file.unlink()
-    with pytest.raises(ValueError, match="dog"):
-        load_tree(tree)
-
-
-def test_images_are_cut_square_and_averaged() -> None:
-    picture = np.zeros((4, 8, 3), np.uint8)
-    picture[:, 2:6] = np.array([[10, 20], [30, 40]]).repeat(2, 0).repeat(2, 1)[..., None]
-    small = image_folder.square(Image.fromarray(picture), 2)
-    assert small[..., 0].tolist() == [[10, 20], [30, 40]]
-
-
-def test_synthetic_images_are_the_same_each_time_and_balanced() -> None:
-    images, labels = synthetic.draw_split("test", image_size=8)
-    again, _ = synthetic.draw_split("test", image_size=8)
-    train, _ = synthetic.draw_split("train", image_size=8)
-    assert images.shape == (synthetic.TEST_SIZE, 8, 8, 3)
-    assert np.array_equal(images, again)
-    assert not np.array_equal(images, train[: len(images)])
-    assert np.bincount(labels).tolist() == [synthetic.TEST_SIZE // 10] * 10
-    assert len(np.unique(images.reshape(len(images), -1), axis=0)) == len(images)
-
-
 def test_limits_are_balanced_nested_and_apart_from_validation() -> None:
     def synthetic_set(**arguments: int) -> Dataset:
-        return load_dataset("synthetic", root=Path(), download=False, image_size=8, **arguments)
+        return load_dataset(data_config("synthetic", image_size=8, **arguments))
 
     small, large = synthetic_set(train_limit=50, val_size=100), synthetic_set(train_limit=200, val_size=100)
     assert small.val is not None
@@ -355,12 +219,21 @@ def test_statistics_are_those_of_the_training_pixels(shapes: Dataset) -> None:
 
 
 def test_a_fingerprint_sees_one_pixel_and_one_label(shapes: Dataset) -> None:
-    assert data.fingerprint([shapes.train, shapes.test]) == shapes.fingerprint
+    assert fingerprint([shapes.train, shapes.test]) == shapes.fingerprint
     pixels, labels = shapes.train.images.clone(), shapes.train.labels.clone()
     pixels[3, 2, 1, 0] += 1
     labels[5] = (labels[5] + 1) % 10
-    assert data.fingerprint([data.Split(pixels, shapes.train.labels), shapes.test]) != shapes.fingerprint
-    assert data.fingerprint([data.Split(shapes.train.images, labels), shapes.test]) != shapes.fingerprint
+    assert fingerprint([Split(pixels, shapes.train.labels), shapes.test]) != shapes.fingerprint
+    assert fingerprint([Split(shapes.train.images, labels), shapes.test]) != shapes.fingerprint
+
+
+def test_classes_are_counted_without_reading_an_image(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for label in ("ant", "bee", "cat"):
+            (tmp_path / part / label).mkdir(parents=True)
+        (tmp_path / part / "notes.txt").touch()
+    assert count_classes(data_config("image_folder", root=str(tmp_path))) == 3
+    assert [count_classes(data_config(name)) for name in ("cifar10", "cifar100", "synthetic")] == [10, 100, 10]
 
 
 @pytest.mark.skipif(not (REAL / "cifar10-lossless-6102.tar.xz").exists(), reason="no real images here")

@@ -1,11 +1,11 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from resnet_exp.runs.folder import MetricsFile, RunFolder
+from resnet_exp.runs.folder import MetricsFile, RunFolder, is_alive
+from resnet_exp.runs.schema import SCHEMA
+from tests.helpers import finish, start, wait_until
 
 COLUMNS = ["step", "lr", "loss"]
 ROW = {"step": 5, "lr": 0.1, "loss": 1.23456789}
@@ -52,15 +52,17 @@ try:
     metrics.add({"step": 2, "loss": 0.25})
 except OSError as error:
     print(error.filename, error.strerror, metrics.offset)
+metrics.close()
 """
 
 
 def test_a_full_disk_leaves_no_torn_row(tmp_path: Path) -> None:
     """The first three bytes of the row still find room."""
     file = tmp_path / "m.csv"
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(file)], capture_output=True, text=True, check=True)
+    code, out, err = finish(start(tmp_path, str(file), code=FULL_DISK))
     assert file.read_text() == "step,loss\n1,0.5\n"
-    assert done.stdout == f"{file} No space left on device {file.stat().st_size}\n"
+    assert (code, err) == (0, "")
+    assert out == f"{file} No space left on device {file.stat().st_size}\n"
 
 
 def test_a_killed_writer_leaves_no_scraps(tmp_path: Path) -> None:
@@ -77,13 +79,41 @@ def test_a_folder_takes_one_run_at_a_time(tmp_path: Path) -> None:
         pass
 
 
+HOLD = """
+import signal
+from pathlib import Path
+from resnet_exp.runs.folder import RunFolder
+with RunFolder(Path("run")):
+    Path("held").touch()
+    signal.pause()
+"""
+
+
+def test_a_run_is_alive_as_long_as_its_process_has_the_folder_open(tmp_path: Path) -> None:
+    """However that process ends; whoever looks neither makes the folder nor keeps it from being opened."""
+    path = tmp_path / "run"
+    assert not is_alive(path)
+    assert not path.exists()
+    process = start(tmp_path, code=HOLD)
+    wait_until((tmp_path / "held").exists, "the lock", process=process)
+    assert is_alive(path)
+    assert is_alive(path), "looking does not take it"
+    process.kill()
+    process.wait()
+    assert (path / ".lock").exists()
+    assert not is_alive(path)
+    with RunFolder(path):
+        assert is_alive(path)
+    assert not is_alive(path)
+
+
 def test_config_and_summary_come_back(tmp_path: Path) -> None:
     with RunFolder(tmp_path) as folder:
         assert folder.config is None
         assert folder.summary == {}
         folder.config = {"depth": 20, "data": {"root": "x y", "limit": None}}
         folder.summary = {"status": "running"}
-        assert folder.config == {"depth": 20, "data": {"root": "x y", "limit": None}}
+        assert folder.config == {"schema": SCHEMA, "depth": 20, "data": {"root": "x y", "limit": None}}
         assert json.loads((tmp_path / "summary.json").read_text()) == {"status": "running"}
         (tmp_path / "run.log").write_text("kept")
         folder.clear()

@@ -1,12 +1,11 @@
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from resnet_exp.sealed import DamagedFileError, read_sealed, write_sealed
+
+from resnet_exp.files import DamagedFileError, read_sealed, write_sealed
+from tests.helpers import Bomb, finish, start
 
 CONTENT = {"weights": torch.arange(12.0).view(3, 4), "step": 7, "names": ["a", "b"], "nested": {"x": 1.5}}
 
@@ -38,11 +37,6 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
         read_sealed(tmp_path / "file")
 
 
-class Bomb:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, ("exploded",)
-
-
 def test_a_malicious_file_executes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plain").write_bytes(pickle.dumps(Bomb()))
@@ -56,7 +50,7 @@ def test_a_malicious_file_executes_nothing(tmp_path: Path, monkeypatch: pytest.M
 FULL_DISK = """
 import resource, sys, torch
 from pathlib import Path
-from resnet_exp.sealed import write_sealed
+from resnet_exp.files import write_sealed
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 try:
@@ -69,9 +63,7 @@ except OSError as error:
 def test_a_full_disk_leaves_the_old_file_and_no_scraps(tmp_path: Path) -> None:
     write_sealed(tmp_path / "file", CONTENT)
     before = (tmp_path / "file").read_bytes()
-    result = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path / "file")], capture_output=True, text=True, check=True
-    )
-    assert result.stdout == "File too large\n"
+    code, out, err = finish(start(tmp_path, str(tmp_path / "file"), code=FULL_DISK))
+    assert (code, out, err) == (0, "File too large\n", "")
     assert (tmp_path / "file").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["file"]

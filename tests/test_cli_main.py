@@ -1,4 +1,4 @@
-"""What `job` does for a sweep; what a user sees of it is in test_command.py."""
+"""What `job` does for a sweep; what a user sees of it is in test_cli_command.py."""
 
 import weakref
 from pathlib import Path
@@ -20,12 +20,14 @@ def test_a_failed_job_of_a_sweep_leaves_nothing_in_memory(monkeypatch: pytest.Mo
     """Although Hydra keeps its error until the sweep ends."""
     alive: list[weakref.ref[Net]] = []
 
-    def run(config: object, path: Path) -> None:
+    def run(config: object, path: Path, *, given: set[str]) -> None:
         net = Net()
         alive.append(weakref.ref(net))
         raise ValueError("no room")
 
-    hydra = SimpleNamespace(runtime=SimpleNamespace(output_dir="plain20/seed0"), mode=RunMode.MULTIRUN)
+    hydra = SimpleNamespace(
+        runtime=SimpleNamespace(output_dir="plain20/seed0"), mode=RunMode.MULTIRUN, overrides=SimpleNamespace(task=[])
+    )
     monkeypatch.setattr(main, "HydraConfig", SimpleNamespace(get=lambda: hydra))
     monkeypatch.setattr(main, "to_config", lambda composed: composed)
     monkeypatch.setattr(main, "run", run)
