@@ -64,7 +64,7 @@ class ForkedProcess:
     def wait_for(self, timeout: float | None) -> int | None:
         """The exit status; None if it has not come after so many seconds."""
         if self.returncode is None and can_be_read(self.status, timeout=timeout):
-            said = self.status.read()
+            said = os.read(self.status.fileno(), AT_ONCE)
             if not said:
                 raise RuntimeError("the fork server has ended")
             self.returncode = int(said)

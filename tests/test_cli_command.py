@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.forkserver import REPORT, ForkedProcess
-from tests.helpers import LINES, ROOT, TINY, Command, finish, row_written, start, start_fresh, wait_until
+from tests.helpers import LINES, ROOT, TINY, Command, finish, row_written, run_folder, start, start_fresh, wait_until
 
 Begin = Callable[..., ForkedProcess | subprocess.Popen[str]]
 SCRIPTS = Path(sys.executable).parent  # where an installation puts its commands
@@ -175,14 +175,23 @@ def test_1202_layers_through_the_command(command: Command, tmp_path: Path) -> No
     assert command("task=describe", "model=resnet1202").stdout.splitlines()[-1].split()[3] == "19,421,274"
 
 
+LONG = (*TINY, "train.steps=200", "train.eval_every=20", "train.save_every=1000")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`metrics.csv` of a run that was left alone."""
+    cwd = tmp_path_factory.mktemp("whole")
+    code, _, err = finish(start(cwd, *LONG))
+    assert (code, err) == (0, "")
+    return run_folder(cwd, "resnet20") / "metrics.csv"
+
+
 def assert_stopped_and_resumed(
-    command: Command, cwd: Path, *, begin: Begin, resume: Begin, signum: signal.Signals, code: int
+    cwd: Path, whole: Path, *, begin: Begin, resume: Begin, signum: signal.Signals, code: int
 ) -> None:
     """Stops a run by a signal and goes on with it; it ends with the bytes of one that was left alone."""
-    arguments = [*TINY, "train.steps=200", "train.eval_every=20", "train.save_every=1000"]
-    whole = command(*arguments, "study=whole")
-    assert whole.returncode == 0
-    process = begin(cwd, *arguments, "study=parts")
+    process = begin(cwd, *LONG, "study=parts")
     folder = cwd / "outputs" / "parts" / "resnet20" / "seed0"
     wait_until(row_written(folder, 60), "the third row", process=process)
     process.send_signal(signum)
@@ -191,25 +200,24 @@ def assert_stopped_and_resumed(
     assert err == "stopped\n"
     assert "stopped: the same command goes on from step" in out
     assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
-    returned, out, err = finish(resume(cwd, *arguments, "study=parts"))
+    returned, out, err = finish(resume(cwd, *LONG, "study=parts"))
     assert (returned, err) == (0, "")
     assert "resuming at step" in out
-    files = [cwd / "outputs" / study / "resnet20" / "seed0" / "metrics.csv" for study in ("whole", "parts")]
-    assert files[0].read_bytes() == files[1].read_bytes()
+    assert (folder / "metrics.csv").read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_goes_on_with_the_same_command(
-    command: Command, tmp_path: Path, signum: signal.Signals, code: int
+    tmp_path: Path, whole: Path, signum: signal.Signals, code: int
 ) -> None:
-    assert_stopped_and_resumed(command, tmp_path, begin=start, resume=start, signum=signum, code=code)
+    assert_stopped_and_resumed(tmp_path, whole, begin=start, resume=start, signum=signum, code=code)
 
 
-def test_the_module_and_the_installed_command_are_the_same(command: Command, tmp_path: Path) -> None:
+def test_the_module_and_the_installed_command_are_the_same(tmp_path: Path, whole: Path) -> None:
     """In fresh interpreters: what one began the other goes on with, and a fork computes the same bytes."""
     script = functools.partial(start_fresh, program=(str(SCRIPTS / "resnet-exp"),))
     assert_stopped_and_resumed(
-        command, tmp_path, begin=start_fresh, resume=script, signum=signal.SIGINT, code=128 + signal.SIGINT
+        tmp_path, whole, begin=start_fresh, resume=script, signum=signal.SIGINT, code=128 + signal.SIGINT
     )
 
 

@@ -27,8 +27,8 @@ from tests.helpers import (
 )
 
 LONG = (*TINY, "train.steps=400", "train.eval_every=20", "train.save_every=1000")
-SWEEP = ("-m", "hydra/launcher=parallel", "hydra.launcher.n_jobs=2", "model=plain", "depth=8,14,20")
-NAMES = ("plain8", "plain14", "plain20")
+SWEEP = ("-m", "hydra/launcher=parallel", "hydra.launcher.n_jobs=2", "model=plain", "depth=20,14,8")
+NAMES = ("plain20", "plain14", "plain8")
 
 
 @pytest.mark.parametrize(
