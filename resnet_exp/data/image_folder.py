@@ -4,6 +4,7 @@ import glob
 import hashlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -11,35 +12,57 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
 from tqdm import tqdm
 
+from resnet_exp.data.decode import DECODER, read_image
 from resnet_exp.files import DamagedFileError, read_sealed, write_sealed
 
 log = logging.getLogger(__name__)
 
 Arrays = tuple[Tensor, Tensor]  # images (N, S, S, 3) uint8, labels (N,) int64
+PARTS = ("train", "test")
 
 
-def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """The centre square of `image` as (size, size, 3); averages pixels where it shrinks."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.convert("RGB").crop((left, top, left + side, top + side))
-    if side != size:
-        image = image.resize((size, size), Image.Resampling.BOX if side > size else Image.Resampling.BICUBIC)
-    return np.asarray(image)
+def is_image(path: str) -> bool:
+    """Whether a file is taken for an image: by its ending; hidden ones are other programs' business."""
+    return path.lower().endswith(IMG_EXTENSIONS) and not Path(path).name.startswith(".")
+
+
+def class_names(folder: Path) -> list[str]:
+    """The classes under `folder`: its folders but for hidden ones, such as `.ipynb_checkpoints`."""
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+
+
+class Part(ImageFolder):
+    """The images of `train` or `test`, by class."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder), is_valid_file=is_image)
+
+    def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
+        names = class_names(Path(directory))
+        if not names:
+            raise FileNotFoundError("no folder of a class in it")
+        return names, {name: index for index, name in enumerate(names)}
 
 
 def load_image_folder(root: Path, *, image_size: int) -> tuple[Arrays, Arrays, list[str]]:
     """Training and test images of `root/train/<class>/*` and `root/test/<class>/*`, and the classes' names.
 
     Raises:
-        ValueError: a class has no image, the two parts differ in their classes, or an image cannot be read.
+        ValueError: a class has no image, there is only one, the two parts differ in their classes, or an image cannot
+            be read.
     """
+    train, test = (list_images(root / part) for part in PARTS)
+    if train.classes != test.classes:
+        differing = sorted({*train.classes} ^ {*test.classes})
+        raise ValueError(f"{root}: train/ and test/ must hold the same classes; differing: {', '.join(differing[:5])}")
+    if len(train.classes) == 1:
+        raise ValueError(f"{root}: one class alone ({train.classes[0]}): there is nothing to tell apart")
+    tell_skipped(root)
     cache = cache_file(root, image_size=image_size)
     with ExitStack() as stack:
         with suppress(OSError):  # an unwritable cache only costs time
@@ -47,11 +70,44 @@ def load_image_folder(root: Path, *, image_size: int) -> tuple[Arrays, Arrays, l
             stack.enter_context(FileLock(f"{cache}.lock"))  # of several jobs one decodes, the others wait for it
             for scrap in cache.parent.glob(f".{glob.escape(cache.name)}.*.tmp"):  # of a job that was killed
                 scrap.unlink()
-        return read_or_decode(root, image_size=image_size, cache=cache)
+        return read_or_decode(root, train, test, image_size=image_size, cache=cache)
 
 
-def read_or_decode(root: Path, *, image_size: int, cache: Path) -> tuple[Arrays, Arrays, list[str]]:
-    tree = tree_fingerprint(root)
+def list_images(folder: Path) -> Part:
+    try:
+        return Part(folder)
+    except FileNotFoundError as error:  # no class, or a class without image
+        raise ValueError(f"{folder}: {str(error).splitlines()[0]}") from error
+
+
+def tell_skipped(root: Path) -> None:
+    """Says how many files are no images to us, by their endings."""
+    endings = Counter(
+        Path(name).suffix.lower() or "no ending"
+        for part in PARTS
+        for _, folders, files in walk(root / part)
+        for name in files
+        if not name.startswith(".") and not is_image(name)
+    )
+    if endings:
+        shown = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
+        total, known = sum(endings.values()), " ".join(IMG_EXTENSIONS)
+        log.warning("%s: %d files are left out (%s); images end in %s", root, total, shown, known)
+
+
+def walk(folder: Path) -> list[tuple[str, list[str], list[str]]]:
+    """`os.walk` over links too, without hidden folders."""
+    found = []
+    for where, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found.append((where, folders, files))
+    return found
+
+
+def read_or_decode(
+    root: Path, train: Part, test: Part, *, image_size: int, cache: Path
+) -> tuple[Arrays, Arrays, list[str]]:
+    tree = tree_fingerprint(root, [*train.samples, *test.samples])
     try:
         content = read_sealed(cache)
         if content.get("tree") == tree:
@@ -62,53 +118,45 @@ def read_or_decode(root: Path, *, image_size: int, cache: Path) -> tuple[Arrays,
     except DamagedFileError as error:
         log.warning("%s: decoding the images again", error)
 
-    parts = [list_images(root / part) for part in ("train", "test")]
-    if parts[0].classes != parts[1].classes:
-        differing = sorted({*parts[0].classes} ^ {*parts[1].classes})
-        raise ValueError(f"{root}: train/ and test/ must hold the same classes; differing: {', '.join(differing[:5])}")
-    total = sum(len(part.samples) for part in parts)
+    total = len(train.samples) + len(test.samples)
     with tqdm(total=total, desc="decoding images", unit="image", leave=False, disable=None) as bar:
-        train, test = (decode(part.samples, image_size=image_size, tick=bar.update) for part in parts)
+        arrays = [decode(part.samples, image_size=image_size, tick=bar.update) for part in (train, test)]
     try:
-        write_sealed(cache, {"tree": tree, "train": train, "test": test, "classes": parts[0].classes})
+        write_sealed(cache, {"tree": tree, "train": arrays[0], "test": arrays[1], "classes": train.classes})
     except OSError as error:
         log.warning("cannot keep the decoded images (%s): they are decoded again next time", error)
-    return train, test, parts[0].classes
-
-
-def list_images(folder: Path) -> ImageFolder:
-    try:
-        return ImageFolder(str(folder))
-    except FileNotFoundError as error:  # no class, or a class without image
-        raise ValueError(f"{folder}: {str(error).splitlines()[0]}") from error
+    return arrays[0], arrays[1], train.classes
 
 
 def decode(samples: list[tuple[str, int]], *, image_size: int, tick: Callable[[], object]) -> Arrays:
     images = np.empty((len(samples), image_size, image_size, 3), np.uint8)
     for index, (path, _) in enumerate(samples):
-        try:
-            with Image.open(path) as image:
-                images[index] = square(image, image_size)
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{path}: not a readable image ({error})") from error
+        images[index] = read_image(path, size=image_size)
         tick()
     return torch.from_numpy(images), torch.tensor([label for _, label in samples])
 
 
-def tree_fingerprint(root: Path) -> str:
-    """A hash over every file's path, size and time of change: cheap, and different after any edit."""
-    digest = hashlib.sha256()
-    for part in ("train", "test"):
-        for folder, subfolders, files in os.walk(root / part, followlinks=True):
-            subfolders.sort()
-            for name in sorted(files):
-                path = Path(folder, name)
-                stat = path.stat()
-                digest.update(f"{path.relative_to(root)}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+def tree_fingerprint(root: Path, samples: list[tuple[str, int]]) -> str:
+    """A hash over every image's path, size and time of change: cheap, and different after any edit.
+
+    Raises:
+        ValueError: an image is a link to nowhere.
+    """
+    digest = hashlib.sha256(f"decoder {DECODER}\0".encode())
+    for path, _ in samples:
+        try:
+            stat = Path(path).stat()
+        except OSError as error:
+            raise ValueError(f"{path}: not a readable image ({error.strerror})") from error
+        digest.update(os.fsencode(os.path.relpath(path, root)) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 
 def cache_file(root: Path, *, image_size: int) -> Path:
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    key = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+    """Where the decoded images are kept: in the user's cache. For who has no home it is a place that takes no file."""
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # no HOME, and no entry for this user
+        caches = Path(os.devnull)
+    key = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
     return caches / "resnet-exp" / f"{root.resolve().name}-{key}-{image_size}.images"

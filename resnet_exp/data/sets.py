@@ -16,7 +16,8 @@ from torchvision import datasets
 
 from resnet_exp.config import DataConfig
 from resnet_exp.data import synthetic
-from resnet_exp.data.image_folder import Arrays, load_image_folder, square
+from resnet_exp.data.decode import square
+from resnet_exp.data.image_folder import Arrays, class_names, load_image_folder
 
 CIFAR = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
 SUBSET_SEED = 0  # which images are held out or used does not depend on the run's seed
@@ -105,7 +106,7 @@ def load_arrays(config: DataConfig) -> tuple[Arrays, Arrays, list[str]]:
 def count_classes(config: DataConfig) -> int:
     """How many classes the images have, without reading one."""
     if config.name == "image_folder":
-        return sum(folder.is_dir() for folder in (Path(config.root) / "train").iterdir())
+        return len(class_names(Path(config.root) / "train"))
     return 100 if config.name == "cifar100" else 10
 
 
