@@ -3,6 +3,7 @@
 The defaults stand in conf/, each with its comment; here stand the types.
 """
 
+import math
 import re
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 DATASETS = ("cifar10", "cifar100", "image_folder", "synthetic")
 TASKS = ("train", "describe", "evaluate")
+MOST_SEEDS = 2**64  # what torch's generators take
 
 # Settings that change where or how fast a run goes, not what it computes: free to differ on resume.
 FREE = (
@@ -27,9 +29,11 @@ def choose(key: str, value: object, choices: tuple[object, ...]) -> None:
 
 
 def at_least(key: str, value: float | None, minimum: float) -> None:
-    """Raises ValueError if `value` is given and below `minimum`."""
+    """Raises ValueError if `value` is given and below `minimum`, or no finite number."""
     if value is not None and not value >= minimum:
         raise ValueError(f"{key}={value}: must be at least {minimum}")
+    if value == math.inf:
+        raise ValueError(f"{key}={value}: must be a finite number")
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,8 @@ class Config:
     def __post_init__(self) -> None:
         _ = self.net  # its checks
         at_least("seed", self.seed, 0)
+        if self.seed >= MOST_SEEDS:
+            raise ValueError(f"seed={self.seed}: must be below 2**64")
         for key in ("study", "name"):
             if not re.fullmatch(r"[\w][\w.+-]*", getattr(self, key)):
                 raise ValueError(f"{key}={getattr(self, key)}: must be a folder name of letters, digits, '.', '_', '-'")

@@ -1,6 +1,7 @@
 """The images of a run: loaded whole, as uint8, with what must be known about them."""
 
 import hashlib
+import logging
 import tarfile
 import urllib.error
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from resnet_exp.config import DataConfig
 from resnet_exp.data import synthetic
 from resnet_exp.data.decode import square
 from resnet_exp.data.image_folder import Arrays, class_names, load_image_folder
+
+log = logging.getLogger(__name__)
 
 CIFAR = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
 SUBSET_SEED = 0  # which images are held out or used does not depend on the run's seed
@@ -85,9 +88,15 @@ def load_dataset(config: DataConfig) -> Dataset:
     else:
         train_split, val_split = whole, None
     if config.test_limit is not None:
+        if config.test_limit > len(test_split):
+            raise ValueError(f"data.test_limit={config.test_limit}: {config.name} has {len(test_split)} test images")
         test_split = test_split.take(balanced_order(test_split.labels)[: config.test_limit])
 
     mean, std = pixel_statistics(train_split.images)
+    if not std.all():
+        constant = ", ".join(name for name, spread in zip(("red", "green", "blue"), std, strict=True) if not spread)
+        log.warning("every training pixel has the same %s: a net learns nothing from it", constant)
+        std = torch.where(std == 0, 1.0, std)  # the channel becomes 0 everywhere, not 0/0
     splits = [train_split, test_split, *([val_split] if val_split else [])]
     return Dataset(train_split, val_split, test_split, classes, mean, std, fingerprint(splits))
 
