@@ -5,6 +5,7 @@ The defaults stand in conf/, each with its comment; here stand the types.
 
 import math
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         choose("data", self.name, DATASETS)
+        with suppress(RuntimeError):  # of a user who does not exist: the folder is missing, which is said
+            self.root = str(Path(self.root).expanduser())
         at_least("data.train_limit", self.train_limit, 1)
         at_least("data.test_limit", self.test_limit, 1)
         at_least("data.val_size", self.val_size, 0)
@@ -210,10 +213,17 @@ def differences(stored: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     """The settings in which a stored run is another experiment than `settings`, as `key: stored -> now`."""
     then, now = flatten(stored), flatten(settings)
     return [
-        f"{key}: {then.get(key)} -> {now.get(key)}"
+        f"{key}: {written(then.get(key))} -> {written(now.get(key))}"
         for key in sorted({*then, *now} - {*FREE})
         if then.get(key) != now.get(key)
     ]
+
+
+def written(value: Any) -> str:
+    """A value as users write it: null, true, [3,5]."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return "[" + ",".join(map(written, value)) + "]" if isinstance(value, list) else str(value)
 
 
 def conf_dir() -> Path:

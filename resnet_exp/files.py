@@ -3,6 +3,7 @@
 `torch.load` and its like accept a file with flipped bits; every binary file of ours that is read back is sealed.
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -43,10 +44,13 @@ def replace(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Has the moves within a folder on disk before it returns."""
+    """Has the moves within a folder on disk before it returns, where the file system can (some of networks cannot)."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(folder)
 

@@ -16,13 +16,13 @@ from omegaconf import DictConfig
 
 from resnet_exp.cli import workers
 from resnet_exp.cli.compose import register, to_config
+from resnet_exp.cli.logs import TRACEBACK, kept_log
 from resnet_exp.cli.messages import JobFailedError, explain, fail
 from resnet_exp.cli.names import named_in
+from resnet_exp.cli.settle import settled
 from resnet_exp.cli.signals import StopRequest
 from resnet_exp.config import Config, conf_dir
 from resnet_exp.runs.folder import FINISHED, RunFolder
-from resnet_exp.runs.origin import check_settings
-from resnet_exp.runs.schema import kept_defaults
 from resnet_exp.training.stop import Stopped
 
 log = logging.getLogger(__name__)
@@ -32,33 +32,38 @@ register()  # here: the processes of a parallel launcher import this module and 
 def run(config: Config, path: Path, *, given: set[str]) -> None:
     """Does one task; torch is imported here, after everything that can be refused without it.
 
+    Only training writes, and not before it is certain to begin.
+
     Args:
+        path: the run folder.
         given: the settings that the user named; a stored run goes on with the defaults of its time for all others.
     """
     if config.task == "describe":
         from resnet_exp.cli.describe import describe_net
 
         return describe_net(config)
-    with RunFolder(path) as folder:
-        if config.task == "train":
-            make_room(config, folder)
-        stored = folder.config
-        if stored is not None:
-            config = config.updated(kept_defaults(stored, config.to_dict(), given=given))
-            check_settings(path, stored, config)
-        if config.task == "train" and not finished(folder):
-            from resnet_exp.training.run import train_run
+    folder = RunFolder(path)
+    config = settled(config, folder, given=given)
+    if config.task == "evaluate":
+        from resnet_exp.training.run import evaluate_run
 
-            begun_by = folder.summary.get("begun_by", cluster_job())
-            turn, quiet = workers.number(), workers.is_worker()
-            with StopRequest() as stop:
-                train_run(config, folder, stop=stop, turn=turn, quiet=quiet, begun_by=begun_by)
-                if stop.signum is not None:
-                    stop.leave()
-        elif config.task == "evaluate":
-            from resnet_exp.training.run import evaluate_run
+        return evaluate_run(config, folder, turn=workers.number())
+    if not config.fresh and finished(folder):
+        return None
+    with folder, kept_log(path, settings=config.to_dict()):
+        make_room(config, folder)
+        config = settled(config, folder, given=given)  # another process may have begun or ended it in the meantime
+        if finished(folder):
+            return None
+        from resnet_exp.training.run import train_run
 
-            evaluate_run(config, folder, turn=workers.number())
+        begun_by = folder.summary.get("begun_by", cluster_job())
+        turn, quiet = workers.number(), workers.is_worker()
+        with StopRequest() as stop:
+            train_run(config, folder, stop=stop, turn=turn, quiet=quiet, begun_by=begun_by)
+            if stop.signum is not None:
+                stop.leave()
+    return None
 
 
 def cluster_job() -> str:
@@ -96,7 +101,6 @@ def job(composed: DictConfig) -> None:
     except BrokenPipeError:  # `| head` has seen enough
         sys.exit(1)
     except Exception as error:
-        logging.getLogger("resnet_exp.traceback").exception("failed")
         in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
         fail(explain(error), where=where if in_sweep else "")
         if in_sweep:
@@ -114,7 +118,7 @@ def name_lines(run: str) -> None:
 
 
 def log_thread(failed: threading.ExceptHookArgs) -> None:
-    logging.getLogger("resnet_exp.traceback").error("failed in a thread", exc_info=failed.exc_value)
+    TRACEBACK.error("failed in a thread", exc_info=failed.exc_value)
 
 
 def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:

@@ -4,7 +4,9 @@ A run is what its settings are, not what it is called. Before a new folder is be
 run under another name: one that was trained alone has the name of its net, in a sweep it would have a longer one.
 """
 
+import os
 import re
+import tempfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -22,8 +24,9 @@ NAMED = ("model", "depth", "block", "shortcut", "bottleneck", "seed", "study", "
 
 
 def study_dir(*, root: DictConfig) -> str:
-    """The folder that holds the runs of one study. `describe` trains nothing and stays out of the studies."""
-    return "outputs/describe" if root.task == "describe" else f"outputs/{root.study}"
+    """The folder that holds the runs of one study. `describe` has none: what Hydra wants goes to a temporary one."""
+    user = getattr(os, "getuid", lambda: 0)()
+    return f"{tempfile.gettempdir()}/resnet-exp-{user}" if root.task == "describe" else f"outputs/{root.study}"
 
 
 def run_name(*swept: str, root: DictConfig) -> str:
@@ -82,5 +85,6 @@ def named_in(overrides: Iterable[str]) -> set[str]:
 
 def overrides_of(root: DictConfig) -> list[str]:
     """The overrides of the command, as far as Hydra says them here; not resolved, as one of them may name this run."""
-    overrides: Any = OmegaConf.select(root, "hydra.overrides.task")
-    return [] if overrides is None else OmegaConf.to_container(overrides, resolve=False)
+    overrides = OmegaConf.select(root, "hydra.overrides.task")
+    texts: Any = [] if overrides is None else OmegaConf.to_container(overrides, resolve=False)
+    return [str(text) for text in texts]

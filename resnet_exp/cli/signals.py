@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, a scheduler's warning: the first one lets a training step end and be saved, a second never waits."""
+"""Ctrl-C, SIGTERM, a closed terminal, a scheduler's warning: the first lets a step end, a second does not."""
 
 import os
 import signal
@@ -11,6 +11,8 @@ from typing import Any
 from resnet_exp.cli import workers
 from resnet_exp.training.stop import Stop, Stopped
 
+# A closed terminal (SSH) sends SIGHUP, unless `nohup` has it ignored. Not on Windows.
+ASKING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 # What submitit listens to, to put its job back into the queue. Not on Windows.
 REQUEUE: int | None = getattr(signal, "SIGUSR2", None)
 
@@ -30,17 +32,16 @@ def stop_at_once(signum: int, frame: FrameType | None) -> None:
     if workers.tell_workers(signum):
         return
     workers.end_workers()
-    with suppress(Exception):  # they may be in use just now
+    with suppress(Exception):  # they may be in use just now, or the terminal is gone
         sys.stdout.flush()
-        if bar_is_open():
-            os.write(2, b"\n")
-    os.write(2, b"stopped\n")
+    with suppress(OSError):
+        os.write(2, b"\nstopped\n" if bar_is_open() else b"stopped\n")
     os._exit(128 + signum)
 
 
 def catch_signals() -> None:
-    """From now on SIGINT and SIGTERM end the process at once, unless they are ignored (`&` in a script)."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    """From now on SIGINT, SIGTERM and SIGHUP end the process at once, unless they are ignored (`&`, `nohup`)."""
+    for signum in ASKING:
         if signal.getsignal(signum) != signal.SIG_IGN:
             signal.signal(signum, stop_at_once)
 
@@ -61,7 +62,7 @@ class StopRequest(Stop):
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
             unclaimed = (stop_at_once, workers.note_stop, signal.default_int_handler, signal.SIG_DFL)
-            ours = [signum for signum in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(signum) in unclaimed]
+            ours = [signum for signum in ASKING if signal.getsignal(signum) in unclaimed]
             if REQUEUE is not None and callable(signal.getsignal(REQUEUE)):
                 ours.append(signal.Signals(REQUEUE))
             self.before = {signum: signal.signal(signum, self.request) for signum in ours}

@@ -5,16 +5,20 @@ import io
 import os
 import signal
 import sys
+import warnings
 from contextlib import suppress
 from importlib import import_module
 
-from resnet_exp.cli.signals import catch_signals
+from resnet_exp.cli.signals import ASKING, catch_signals
 from resnet_exp.cli.workers import end_workers
 
 
 def run(module: str) -> None:
-    """Imports a module, calls its `main` and ends the process. Exit codes of a stop: 130 SIGINT, 143 SIGTERM."""
+    """Imports a module, calls its `main` and ends the process. Exit codes of a stop: 130 SIGINT, 143
+    SIGTERM, 129 SIGHUP."""
     catch_signals()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries, to their programmers; -W or PYTHONWARNINGS shows them
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ± or → is no reason to fail
@@ -26,15 +30,17 @@ def run(module: str) -> None:
             raise
         code = leaving.code or 0
     except KeyboardInterrupt as stopped:
-        print("stopped", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be gone
+            print("stopped", file=sys.stderr)
         code = getattr(stopped, "exit_code", 128 + signal.SIGINT)
     leave(code)
 
 
 def leave(code: int) -> None:
     """Ends the process without taking every module apart, for which Python needs a second once torch is imported."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_DFL)  # a second one does not wait for what follows
+    for signum in ASKING:
+        if signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, signal.SIG_DFL)  # a second one does not wait for what follows
     end_workers()  # idle by now; without their sweep they would wait for minutes
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -1,34 +1,47 @@
 """What a sweep adds to its jobs: all are checked before the first one starts, and the comparison is kept drawn."""
 
+import copy
 import itertools
 import logging
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_exp.cli import workers
 from resnet_exp.cli.compose import to_config
 from resnet_exp.cli.messages import explain, fail
-from resnet_exp.cli.names import NAMED
+from resnet_exp.cli.names import NAMED, named_in, study_dir
+from resnet_exp.cli.settle import settled
+from resnet_exp.config import Config, conf_dir
+from resnet_exp.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 
 class StudyCallback(Callback):
-    """Hydra calls this around every job; see conf/config.yaml."""
+    """Hydra calls this around every command and every job; see conf/config.yaml."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Ends a command that cannot be done before Hydra makes its folder."""
+        with refusals():
+            check(without_hydra(config), given=named_in(config.hydra.overrides.task))
 
     def on_multirun_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
         """Ends the sweep before its first job if any of its jobs is impossible."""
-        try:
+        with refusals():
             choices = expand(config)
+            refuse_swept_sweeps(choices)
             swept = [key for key, values in choices.items() if len(values) > 1]
             seed_first(config, swept)
             extra = [key.partition("@")[0] for key in swept if key not in NAMED]
@@ -36,10 +49,7 @@ class StudyCallback(Callback):
             with read_write(config), open_dict(config):
                 more += divide_cores(config, choices)
                 config.hydra.overrides.hydra += more
-            check_jobs(choices, more=more, config_name=config_name or "config")
-        except Exception as error:  # Hydra turns exceptions of callbacks into warnings
-            fail(explain(error))
-            sys.exit(1)
+            self.studies = check_jobs(choices, more=more, config_name=config_name or "config")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Redraws the study's comparison, in whichever process the job ran."""
@@ -47,12 +57,43 @@ class StudyCallback(Callback):
             update_report(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        study = Path(config.hydra.sweep.dir)
         if config.task != "train" or workers.asked is not None:
             return
-        # Once more: of jobs side by side, the last to draw may have looked before the last to end.
-        if shown := update_report(study):
-            print(shown)
+        for study in self.studies:
+            # Once more: of jobs side by side, the last to draw may have looked before the last to end.
+            if shown := update_report(Path(study)):
+                print(shown)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Says what is wrong and ends the command: Hydra would turn an exception of a callback into a warning."""
+    try:
+        yield
+    except Exception as error:
+        fail(explain(error))
+        sys.exit(1)
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The settings alone, as a job gets them."""
+    settings = copy.deepcopy(config)
+    with read_write(settings), open_dict(settings):
+        del settings["hydra"]
+    return settings
+
+
+def check(composed: DictConfig, *, given: set[str]) -> Config:
+    """The typed settings of one job, if it can be done.
+
+    Raises:
+        ValueError: a value is impossible, or the run folder holds a run with other settings.
+    """
+    config = to_config(composed)
+    if config.task != "describe":
+        folder = RunFolder(Path(study_dir(root=composed), config.name, f"seed{config.seed}"))
+        settled(config, folder, given=given)
+    return config
 
 
 def expand(config: DictConfig) -> dict[str, list[str]]:
@@ -62,14 +103,29 @@ def expand(config: DictConfig) -> dict[str, list[str]]:
     sweeper.
     """
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())  # which knows what glob(...) matches
     choices = {}
-    for override in OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task]):
+    for override in parser.parse_overrides([*params, *config.hydra.overrides.task]):
         key = override.get_key_element()
         if override.is_sweep_override():
             choices[key] = list(override.sweep_string_iterator())
         else:
             choices[key] = [override.get_value_element_as_str()]
     return choices
+
+
+def refuse_swept_sweeps(choices: dict[str, list[str]]) -> None:
+    """Raises ValueError if one value of `experiment` is a sweep of its own: Hydra would drop that sweep."""
+    experiments = choices.get("experiment", [])
+    if len(experiments) > 1:
+        for name in experiments:
+            file = conf_dir() / "experiment" / f"{name}.yaml"
+            own = OmegaConf.select(OmegaConf.load(file), "hydra.sweeper.params") if file.exists() else None
+            if own:
+                raise ValueError(
+                    f"experiment={','.join(experiments)}: {name} is a sweep of its own, which cannot be swept over"
+                    "\ngive each experiment a command of its own"
+                )
 
 
 def seed_first(config: DictConfig, swept: list[str]) -> None:
@@ -90,8 +146,8 @@ def divide_cores(config: DictConfig, choices: dict[str, list[str]]) -> list[str]
     return [] if "threads" in choices else [f"threads={threads}"]
 
 
-def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: str) -> None:
-    """Composes and checks every job.
+def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: str) -> list[str]:
+    """Composes and checks every job; the folders of the studies they belong to.
 
     Args:
         more: overrides for all of them.
@@ -100,13 +156,17 @@ def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: s
         ValueError: a job's settings are impossible, or two jobs would share a run folder.
     """
     folders: dict[tuple[str, int], str] = {}
+    studies: dict[str, None] = {}
     for values in itertools.product(*choices.values()):
         overrides = [f"{key}={value}" for key, value in zip(choices, values, strict=True)]
-        job = to_config(compose(config_name, overrides=[*more, *overrides]))
+        composed = compose(config_name, overrides=[*more, *overrides])
+        job = check(composed, given={*choices})
+        studies[study_dir(root=composed)] = None
         this = " ".join(overrides)
         other = folders.setdefault((f"{job.study}/{job.name}", job.seed), this)
         if other != this:
             raise ValueError(f"two jobs of this sweep are the same run, {job.name} seed {job.seed}:\n{other}\n{this}")
+    return list(studies)
 
 
 def update_report(study: Path) -> str:

@@ -1,7 +1,8 @@
 """The processes of a parallel launcher: how many, with how many cores each, and how they end with their sweep.
 
-A worker does job after job of one sweep. It leaves ctrl-C to the sweep's own process, which tells each worker once, by
-SIGTERM: so all save their runs and none is killed on the way. Where that process is gone, they end by themselves.
+A worker does job after job of one sweep. It leaves ctrl-C and a closed terminal to the sweep's own process, which tells
+each worker once, by SIGTERM: so all save their runs and none is killed on the way. Where that process is gone, they
+end by themselves.
 """
 
 import multiprocessing
@@ -73,7 +74,8 @@ def do(job: Callable[[], None]) -> None:
     """Does one job of a sweep, in a worker. Once it was asked to stop, it does none: the sweep runs out by itself."""
     global busy
     if signal.getsignal(signal.SIGTERM) is not note_stop:  # this worker's first job
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for signum in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+            signal.signal(signum, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, note_stop)
         threading.Thread(target=outlive_nobody, args=(os.getppid(),), daemon=True).start()
     busy = True

@@ -36,7 +36,7 @@ def class_names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
-class Part(ImageFolder):
+class Part(ImageFolder):  # type: ignore[misc]
     """The images of `train` or `test`, by class."""
 
     def __init__(self, folder: Path) -> None:

@@ -68,29 +68,32 @@ class MetricsFile:
 
 
 class RunFolder:
-    """`config.yaml`, `metrics.csv`, `summary.json` and TensorBoard events of one run, locked while it is open.
+    """`config.yaml`, `metrics.csv`, `summary.json` and TensorBoard events of one run.
 
-    Whoever dies frees the lock; what it was writing is removed by the next.
-
-    Raises:
-        ValueError: another process has the folder open.
-        OSError: the folder cannot be written.
+    Looking at them writes nothing. While the folder is open (`with`) it is locked; whoever dies frees the lock, and
+    what it was writing is removed by the next.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(path / ".lock")
-        try:
-            self.lock.acquire(timeout=PATIENCE)
-        except Timeout:
-            raise ValueError(f"{path}: another process is training this run") from None
-        for scrap in path.glob(SCRAPS):
-            scrap.unlink()
         self.metrics: MetricsFile | None = None
         self.events: Events | None = None
 
     def __enter__(self) -> "RunFolder":
+        """Makes the folder if there is none, and locks it.
+
+        Raises:
+            ValueError: another process has the folder open.
+            OSError: the folder cannot be written.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            raise ValueError(f"{self.path}: another process is training this run") from None
+        for scrap in self.path.glob(SCRAPS):
+            scrap.unlink()
         return self
 
     def __exit__(self, *exception: object) -> None:

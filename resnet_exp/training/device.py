@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from resnet_exp.cores import count_cores
+from resnet_exp.cores import count_cores, default_threads
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -64,9 +64,8 @@ def choose_precision(amp: str, device: torch.device) -> Precision:
 
 
 def choose_threads(asked: int | None, *, before: int | None = None) -> int:
-    """What was asked for, else as `before` (sums depend on it) if there are cores enough, else one a core."""
-    cores = count_cores()
-    return asked or (before if before and before <= cores else cores)
+    """What was asked for, else as `before` (sums depend on it) if there are cores enough, else the usual number."""
+    return asked or (before if before and before <= count_cores() else default_threads())
 
 
 def set_up(device: torch.device, *, threads: int, deterministic: bool) -> None:
