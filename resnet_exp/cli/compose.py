@@ -40,5 +40,7 @@ def to_config(composed: DictConfig) -> Config:
 
 def suggest(word: str, choices: Sequence[str] = ()) -> str:
     """`; did you mean X?` with the choice (by default: the setting) most like `word`, or nothing."""
-    close = difflib.get_close_matches(word, choices or [*all_keys(), "model", "data", "experiment"], n=1)
+    known = choices or [*all_keys(), "model", "data", "experiment"]
+    last_part = [key for key in known if key.rpartition(".")[2] == word]  # `lr` for `optim.lr`
+    close = last_part[:1] or difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""

@@ -7,13 +7,15 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from resnet_exp import __version__
 from resnet_exp.cli import workers
 from resnet_exp.cli.compose import register, to_config
 from resnet_exp.cli.logs import TRACEBACK, kept_log
@@ -125,15 +127,26 @@ def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
     raise ValueError(f"{message}\n`resnet-exp --help` shows what can be said")
 
 
+def result(job: JobReturn) -> Any:
+    """What a job returned, or the error that ended it; Hydra's own says it on the screen once more."""
+    if job.status == JobStatus.COMPLETED:
+        return job._return_value
+    raise job._return_value
+
+
 def main() -> None:
     """The command, under `cli.start`. Exit codes: 0 done, 1 failed.
 
     Raises:
         Stopped: SIGINT or SIGTERM came, and all workers have saved their runs.
     """
+    if "--version" in sys.argv[1:]:
+        print(f"resnet-exp {__version__}")
+        return
     show_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us its errors instead of printing them
     argparse.ArgumentParser.error = refuse  # type: ignore[method-assign, assignment]  # not Hydra's page of usage
+    JobReturn.return_value = property(result, JobReturn.return_value.fset)  # type: ignore[assignment, attr-defined]
     logging.raiseExceptions = False  # a log that cannot be written (the disk is full) must not fill the screen,
     threading.excepthook = log_thread  # nor a thread of a library; its caller hears of the failure anyway
     try:

@@ -33,16 +33,22 @@ def message(error: BaseException) -> str:
     cause, text = error.__cause__, str(error)
     if isinstance(error, MissingConfigException):
         group, _, option = str(error.missing_cfg_file).rpartition("/")
+        if not group:
+            return f"--config-name {option}: no such file; it is `config` unless you wrote another"
         if option.startswith("submitit"):
             return "hydra/launcher: not installed\npip install hydra-submitit-launcher brings it"
         choices = list(error.options or [])
         return f"{group}={option}: no such choice{suggest(option, choices)}\nchoose {', '.join(choices)}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not of the form key=value (a value with special characters needs quotes)"
+        how = "a value with special characters is quoted twice: 'key=\"value\"'"
+        return f"{error.override}: not of the form key=value\n{how}"
     if isinstance(error, HydraException) and text.startswith("Ambiguous value for argument"):
         return f"{text.split(chr(39))[1]}: several values; add -m to train one net for each"
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         return message_of_override(error, cause)
+    found = re.search(r"In '([^']+)'.* not in ", text, re.S) if isinstance(error, ConfigCompositionException) else None
+    if found:
+        return f"{found[1]}: not laid out like the files in conf/\nan experiment begins with `# @package _global_`"
     if type(error).__name__ == "OutOfMemoryError" or re.search(r"CUDA error: out of memory|STATUS_ALLOC_FAILED", text):
         return "out of GPU memory\ntry a smaller train.batch_size, amp=bf16, or device=cpu"
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in text:

@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: DIR/report)")
     parser.add_argument("--mix", action="store_true", help="compare runs whose recorded choices differ")
     arguments = parser.parse_args()
-    out = arguments.out or arguments.dir / "report"
+    out = arguments.out.expanduser() if arguments.out else arguments.dir / "report"
     try:
         print(write_report(arguments.dir, out=out, mix=arguments.mix))
     except (ValueError, OSError) as error:

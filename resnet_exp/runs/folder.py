@@ -25,22 +25,23 @@ class MetricsFile:
     """`metrics.csv`: a header, then one whole row per evaluation, on disk before `add` returns.
 
     Args:
-        offset: bytes to keep of a file that exists; 0 starts a new one.
-
-    Raises:
-        ValueError: the file is shorter than `offset`.
+        kept: the beginning that belongs to the run's checkpoint; what follows it in the file is dropped. Empty: a new
+            file. An editor may have changed the file (line ends, a byte more): then the beginning is written again.
     """
 
-    def __init__(self, path: Path, *, columns: list[str], offset: int) -> None:
+    def __init__(self, path: Path, *, columns: list[str], kept: str) -> None:
         self.columns = columns
-        header = ",".join(columns) + "\n"
-        if (path.stat().st_size if path.exists() else 0) < offset:
-            raise ValueError(f"{path}: shorter than its checkpoint says\nfresh=true starts this run again from step 0")
+        beginning = (kept or ",".join(columns) + "\n").encode()
+        found = path.read_bytes() if path.exists() else b""
+        if kept and not found.startswith(beginning):
+            log.warning("%s: lost or changed since the checkpoint was written; its rows are written again", path)
         self.file = path.open("r+b" if path.exists() else "w+b", buffering=0)
-        self.file.truncate(offset)
-        self.file.seek(offset)
-        if offset == 0:
-            self.write(header.encode())
+        if found.startswith(beginning):
+            self.file.truncate(len(beginning))
+            self.file.seek(len(beginning))
+        else:
+            self.file.truncate(0)
+            self.write(beginning)
 
     def add(self, row: dict[str, float]) -> None:
         """Raises OSError if the disk is full; the file then ends with the row before."""
@@ -62,6 +63,11 @@ class MetricsFile:
     @property
     def offset(self) -> int:
         return self.file.tell()
+
+    @property
+    def text(self) -> str:
+        """All that was written."""
+        return Path(self.file.name).read_bytes()[: self.offset].decode()
 
     def close(self) -> None:
         self.file.close()
@@ -110,16 +116,20 @@ class RunFolder:
             for file in self.path.glob(pattern):
                 file.unlink()
 
-    def open(self, *, columns: list[str], offset: int, step: int) -> None:
-        """Opens the records for writing after `step` updates; rows and events beyond that point are dropped."""
-        self.metrics = MetricsFile(self.path / "metrics.csv", columns=columns, offset=offset)
+    def open(self, *, columns: list[str], kept: str, step: int) -> None:
+        """Opens the records for writing after `step` updates; rows and events beyond that point are dropped.
+
+        Args:
+            kept: `metrics.csv` as the checkpoint knows it; empty at the start of a run.
+        """
+        self.metrics = MetricsFile(self.path / "metrics.csv", columns=columns, kept=kept)
         self.events = Events(self.path, step=step)
 
     @property
-    def metrics_offset(self) -> int:
-        """Bytes of `metrics.csv` so far; it is open."""
+    def metrics_text(self) -> str:
+        """`metrics.csv` so far; it is open."""
         assert self.metrics is not None
-        return self.metrics.offset
+        return self.metrics.text
 
     def add_row(self, row: dict[str, float]) -> None:
         """One evaluation: to disk in `metrics.csv`, then as a copy to TensorBoard."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from resnet_exp.config import Config, differences
+from resnet_exp.config import Config, differences, written
 from resnet_exp.runs.schema import SCHEMA
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Origin:
         """This origin, with the changes since the one before it, which are also logged as a warning."""
         then, now = earlier.environment, self.environment
         keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-        changed = {key: f"{then.get(key)} -> {now.get(key)}" for key in keys}
+        changed = {key: f"{written(then.get(key))} -> {written(now.get(key))}" for key in keys}
         if changed:
             shown = ", ".join(f"{key}: {change}" for key, change in changed.items())
             log.warning("%s: from step %d on, the last digits may differ from an undisturbed run's", shown, step)

@@ -4,7 +4,8 @@
 
 1. Version 0.1; no number. Random crops saw a black border; `warmup_steps: auto` warmed up from 110 layers on whatever
    the block; parameters were called `stem.0`, `stage1.0.convs.0`, `head`.
-2. `data.border`; `auto` follows the paper of the block's version; torchvision's names.
+2. `data.border`; `auto` follows the paper of the block's version; torchvision's names; a checkpoint holds
+   the rows of `metrics.csv` that belong to it.
 """
 
 import re
@@ -68,8 +69,19 @@ def upgrade_summary(summary: Mapping[str, Any], *, path: Path) -> dict[str, Any]
 
 
 def upgrade_checkpoint(content: dict[str, Any], *, path: Path) -> dict[str, Any]:
-    """The state of a stored run, under the names and settings of today."""
+    """The state of a stored run, under the names and settings of today.
+
+    Raises:
+        ValueError: `metrics.csv` is shorter than the checkpoint of an older version says; a newer version wrote it.
+    """
     if schema_of(content, path=path) < 2:
+        journal, offset = path.with_name("metrics.csv"), content.pop("metrics_offset")
+        known = journal.read_bytes()[:offset] if journal.exists() else b""
+        if len(known) < offset:
+            raise ValueError(
+                f"{journal}: shorter than its checkpoint says\nfresh=true starts this run again from step 0"
+            )
+        content["metrics"] = known.decode()
         weights = content["state"]["model"]
         content["state"]["model"] = {renamed(name): tensor for name, tensor in weights.items()}
     content["origin"]["settings"] = upgrade_settings(content["origin"]["settings"], path=path)

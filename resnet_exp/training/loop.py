@@ -52,16 +52,16 @@ class Saver:
         self.saved = self.now
 
     @property
-    def now(self) -> tuple[int, int]:
-        """Updates done, and bytes of `metrics.csv`."""
-        return self.state.step, self.folder.metrics_offset
+    def now(self) -> tuple[int, str]:
+        """Updates done, and what `metrics.csv` holds."""
+        return self.state.step, self.folder.metrics_text
 
     @property
     def is_due(self) -> bool:
         return self.now != self.saved
 
     def save(self) -> None:
-        content = {"state": self.state.state_dict(), "metrics_offset": self.now[1], "origin": self.origin}
+        content = {"state": self.state.state_dict(), "metrics": self.now[1], "origin": self.origin}
         save_checkpoint(self.folder.path, content)
         self.saved = self.now
 

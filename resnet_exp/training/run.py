@@ -112,10 +112,10 @@ def train_run(
     where = environment(parts.device, parts.precision, compiled)
     origin = Origin.now(folder.path, config, parts.dataset.fingerprint, where)
     optimizer = build_optimizer(parts.model, config.optim)
-    state, offset = State(parts.model, optimizer, parts.precision.scaler(), Totals(parts.device)), 0
+    state, metrics = State(parts.model, optimizer, parts.precision.scaler(), Totals(parts.device)), ""
     if earlier and checkpoint:
         state.load_state_dict(checkpoint["state"])
-        offset = checkpoint["metrics_offset"]
+        metrics = checkpoint["metrics"]
         origin = origin.after(earlier, step=state.step)
 
     asked = config.optim.warmup_steps
@@ -129,16 +129,16 @@ def train_run(
     log.info("%s", headline(facts))
     with closing_summary(folder, facts, state) as results:
         schedule = functools.partial(lr_at, config=config.optim, warmup_steps=warmup_steps)
-        saver = open_records(state, parts, folder, origin=origin, offset=offset)
+        saver = open_records(state, parts, folder, origin=origin, metrics=metrics)
         results |= train_and_measure(config, parts, saver, lr_at=schedule, quiet=quiet, stop=stop)
     log.info("%s: %s", results["status"], folder.path)
 
 
-def open_records(state: State, parts: Parts, folder: RunFolder, *, origin: Origin, offset: int) -> Saver:
+def open_records(state: State, parts: Parts, folder: RunFolder, *, origin: Origin, metrics: str) -> Saver:
     """Opens the run's records behind the state; what was written after it is dropped."""
     if state.step:
         log.info("resuming at step %d", state.step)
-    folder.open(columns=columns(parts.held_out), offset=offset, step=state.step)
+    folder.open(columns=columns(parts.held_out), kept=metrics, step=state.step)
     return Saver(state, origin=origin.to_dict(), folder=folder)
 
 
