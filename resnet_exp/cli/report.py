@@ -2,22 +2,33 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from resnet_exp.cli.messages import explain, fail
 from resnet_exp.study.report import write_report
 
 
+def expanded(folder: Path) -> Path:
+    """`~` is the user's home here, too, where a shell leaves it alone: `--out=~/report`."""
+    with suppress(RuntimeError):
+        return folder.expanduser()
+    return folder
+
+
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage."""
     parser = argparse.ArgumentParser(prog="resnet-exp-report", description="Draw the comparison of a study's runs.")
-    parser.add_argument("dir", type=Path, metavar="DIR", help="folder with run folders below it, like outputs/quick")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: DIR/report)")
+    parser.add_argument(
+        "dirs", nargs="+", type=Path, metavar="DIR", help="run folders, or folders with runs below them: outputs/quick"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: report/ in the first DIR)")
     parser.add_argument("--mix", action="store_true", help="compare runs whose recorded choices differ")
     arguments = parser.parse_args()
-    out = arguments.out.expanduser() if arguments.out else arguments.dir / "report"
+    folders = [expanded(folder) for folder in arguments.dirs]
+    out = expanded(arguments.out) if arguments.out else folders[0] / "report"
     try:
-        print(write_report(arguments.dir, out=out, mix=arguments.mix))
+        print(write_report(*folders, out=out, mix=arguments.mix))
     except (ValueError, OSError) as error:
         fail(explain(error))
         sys.exit(1)

@@ -22,16 +22,17 @@ COLOURS = {
     5: ["#E69F00", "#56B4E9", "#009E73", "#D55E00", "#332288"],
     6: ["#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#D55E00", "#332288"],
 }
+MANY = mpl.colormaps["viridis"]
 STYLE: Any = {"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "resnet-exp", "pdf.fonttype": 42}
 FORMATS = ("png", "svg", "pdf")
 for library in ("matplotlib", "fontTools"):
-    logging.getLogger(library).setLevel(logging.WARNING)  # they tell of every font and glyph
+    logging.getLogger(library).setLevel(logging.ERROR)  # they tell of every font and glyph, and miss some
 
 
 def colours_of(depths: list[int]) -> dict[int, str]:
-    """A colour for each depth, the deeper the darker."""
-    palette = COLOURS[min(len(depths), max(COLOURS))] if depths else []
-    return {depth: palette[index % len(palette)] for index, depth in enumerate(depths)}
+    """A colour for each depth, the deeper the darker; of many depths neighbours are close, but none is another's."""
+    palette = COLOURS.get(len(depths)) or [to_hex(MANY(place)) for place in np.linspace(1.0, 0.0, len(depths))]
+    return dict(zip(depths, palette, strict=True))
 
 
 def readable(colour: str) -> str:

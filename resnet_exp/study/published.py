@@ -12,6 +12,7 @@ from typing import Any
 
 from resnet_exp.nets.table import paper_warmup
 from resnet_exp.study.identity import is_as_called, net_config
+from resnet_exp.study.runs import recorded
 
 FILE = Path(__file__).with_name("published.csv")
 DATASETS = ("CIFAR-10", "CIFAR-100")  # as the runs record them: `title` in conf/data/
@@ -122,14 +123,6 @@ CHECKS = (
     Check("choices.weight_decay_on", lambda which, _: which == "all", "weight decay on {} only"),
     Check("choices.precision", lambda name, _: name == "off", "mixed precision ({})"),
 )
-
-
-def recorded(summary: Mapping[str, Any], key: str) -> Any:
-    """The value under a dotted key, or None."""
-    value: Any = summary
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
 
 
 def obstacles(summary: Mapping[str, Any]) -> list[str]:

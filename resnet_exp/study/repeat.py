@@ -1,6 +1,7 @@
 """The commands that repeat a study, from the settings its run folders keep."""
 
 import math
+import re
 import shlex
 from functools import cache
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from resnet_exp.config import flatten
+from resnet_exp.config import flatten, written
 from resnet_exp.nets.table import MODELS
 from resnet_exp.runs.folder import read_config
 from resnet_exp.study.arms import setting_of
 
 # What follows from the rest, or is the reader's own.
+NOT_TEXT = ("null", "true", "false", "nan", "inf")
 ELSEWHERE = ("schema", "name", "fresh", "task", "device", "threads", "data.name")
 
 
@@ -37,15 +39,15 @@ def defaults(*, data: str, model: str, conf: Path) -> dict[str, Any]:
     return flatten(main | {"data": read("data/cifar10") | read(f"data/{data}")} | MODELS[model])
 
 
-def written(value: Any) -> str:
-    """A value as Hydra reads it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if value is None:
-        return "null"
-    if isinstance(value, list):
-        return "[" + ",".join(map(str, value)) + "]"
-    return f"'{value}'" if set(str(value)) & set(" ,()=") else str(value)
+def quoted(value: Any) -> str:
+    """A value as Hydra's grammar reads it: text that could be taken for anything else stands in quotes."""
+    if not isinstance(value, str):
+        return written(value)
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_/.-]*", value) and value.lower() not in NOT_TEXT:
+        return value
+    escaped = re.sub(r"(\\*)'", lambda found: 2 * found[1] + r"\'", value)  # the quote, and backslashes before it
+    escaped = re.sub(r"(\\+)$", lambda found: 2 * found[1], escaped)  # those before the closing quote
+    return "'" + re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", escaped) + "'"
 
 
 def overridden(settings: dict[str, Any], *, model: str, conf: Path) -> set[str]:
@@ -72,7 +74,7 @@ def repeat(runs: list[tuple[str, dict[str, Any]]], *, conf: Path) -> list[str]:
         keys = overridden(settings, model=model_of(family), conf=conf)
         named |= dict.fromkeys(key for key in settings if key in keys)
     rows = [
-        {"model": model_of(family), "data": settings["data.name"]} | {key: written(settings.get(key)) for key in named}
+        {"model": model_of(family), "data": settings["data.name"]} | {key: quoted(settings.get(key)) for key in named}
         for family, settings in runs
     ]
     if all(row["data"] == "cifar10" for row in rows):  # the default
@@ -84,7 +86,7 @@ def repeat(runs: list[tuple[str, dict[str, Any]]], *, conf: Path) -> list[str]:
         return [command("resnet-exp -m", {key: ",".join(of_key) for key, of_key in values.items()})]
     return [
         # Where the name says more than the net, a single command would not make it.
-        command("resnet-exp", row | ({"name": settings["name"]} if setting_of(settings["name"]) else {}))
+        command("resnet-exp", row | ({"name": quoted(settings["name"])} if setting_of(settings["name"]) else {}))
         for row, (_, settings) in zip(rows, runs, strict=True)
     ]
 

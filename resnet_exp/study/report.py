@@ -14,7 +14,7 @@ from resnet_exp.study.describe import describe_study, flags
 from resnet_exp.study.figure import save
 from resnet_exp.study.page import render
 from resnet_exp.study.repeat import repeat, settings_of
-from resnet_exp.study.runs import Run, load_runs
+from resnet_exp.study.runs import Run, read_study
 from resnet_exp.study.svg import embeddable
 from resnet_exp.study.tables import all_tables, run_table
 from resnet_exp.study.verdict import sentence
@@ -25,8 +25,8 @@ FIGURE_TEXT = (
 )
 
 
-def write_report(folder: Path, *, out: Path, mix: bool = False) -> str:
-    """Reads the run folders under `folder` and writes figure, tables and page to `out`.
+def write_report(*folders: Path, out: Path, mix: bool = False) -> str:
+    """Reads the run folders at or under `folders` and writes figure, tables and page to `out`.
 
     Args:
         mix: compare runs although they differ in more than their names say.
@@ -38,19 +38,20 @@ def write_report(folder: Path, *, out: Path, mix: bool = False) -> str:
         ValueError: there is no run folder, or the runs are not comparable.
         OSError: `out` cannot be written.
     """
-    runs = load_runs(folder)
+    runs, left_out = read_study(*folders)
+    notes = [f"left out: {reason}" for reason in left_out]
     arms = group_arms(runs)
     mixed = [f"not comparable: {problem}" for problem in check_comparable(runs, arms, mix=mix)]
     study, verdict, tables = " · ".join([describe_study(runs, arms), *mixed]), sentence(arms), all_tables(arms)
     out.mkdir(parents=True, exist_ok=True)
     save(draw_curves(arms, caption=study), out / "curves")
     replace_text(out / "summary.csv", run_table(runs))
-    replace_text(out / "summary.md", "\n".join([verdict, "", study, *map(markdown, tables)]))
+    replace_text(out / "summary.md", "\n".join([verdict, "", study, *notes, *map(markdown, tables)]))
     page = render(
-        title=f"Degradation study: {folder.resolve().name}",
+        title=f"Degradation study: {', '.join(folder.resolve().name for folder in folders)}",
         verdict=verdict,
         study=study,
-        warnings=[*flags(runs), *mixed],
+        warnings=[*flags(runs), *mixed, *notes],
         figure=embeddable((out / "curves.svg").read_text(encoding="utf-8")),
         figure_text=FIGURE_TEXT,
         tables=tables,
@@ -59,7 +60,8 @@ def write_report(folder: Path, *, out: Path, mix: bool = False) -> str:
         commands=commands(runs),
     )
     replace_text(out / "report.html", page)
-    return "\n".join([study, "", *lines_of(tables[0]), "", verdict, "", f"comparison: {out / 'report.html'}"])
+    where = f"comparison: {out / 'report.html'}"
+    return "\n".join([study, *notes, "", *lines_of(tables[0]), "", verdict, "", where])
 
 
 def environment_of(run: Run) -> dict[str, Any]:

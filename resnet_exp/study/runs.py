@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,12 @@ Floats = NDArray[np.float64]
 TAIL = 0.1  # share of the rows, the last ones, over which the final running error is averaged
 AT_CHANCE = 0.95  # of the error of guessing: a net above it has learnt next to nothing
 COLUMNS = ("step", "train_error", "test_error")  # of `metrics.csv`, those that a study cannot do without
+
+
+# What a summary must hold to be one of ours; keys with dots.
+NEEDED: dict[str, type] = dict.fromkeys(("name", "family", "status", "dataset.name"), str)
+NEEDED.update(dict.fromkeys(("depth", "seed", "steps", "n_train", "dataset.image_size"), int))
+NEEDED["choices"] = dict
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Run:
     @property
     def chance(self) -> float:
         """The error of guessing, in %."""
-        return 100 * (1 - 1 / self.summary["dataset"].get("classes", 10))
+        return 100 * (1 - 1 / (self.summary["dataset"].get("classes") or 10))
 
     def final(self, key: str) -> float | None:
         """A final error in %; None of a run that has not finished, and where it was not measured (a lost file).
@@ -69,21 +77,48 @@ class Run:
     def at_chance(self) -> bool:
         """Whether it was completed with a training error like that of guessing."""
         error = self.final("train_error_last_tenth")
-        return self.status == "completed" and error is not None and error >= AT_CHANCE * self.chance
+        return self.status == "completed" and error is not None and error >= AT_CHANCE * self.chance > 0
 
 
-def load_runs(folder: Path) -> list[Run]:
-    """Every run folder under `folder`, in order of their paths.
+def read_study(*folders: Path) -> tuple[list[Run], list[str]]:
+    """Every run folder at or under `folders`, each once, in order of their paths; and what is left out, a line each.
+
+    Other programs have a `summary.json` too (wandb), and a copy may be damaged: neither stops a comparison.
 
     Raises:
-        ValueError: there is none, or one holds what no version up to this one wrote.
+        ValueError: there is no run.
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
-    runs = [load_run(file.parent) for file in sorted(folder.rglob("summary.json"))]
+    runs, left_out = [], []
+    for path in run_folders(folders):
+        try:
+            runs.append(load_run(path))
+        except ValueError as error:
+            left_out.append(str(error))
+    if left_out and not runs:
+        raise ValueError(left_out[0])
     if not runs:
-        raise ValueError(f"{folder}: no run folder below it (none holds a summary.json)")
-    return runs
+        where = ", ".join(map(str, folders))
+        raise ValueError(f"{where}: no run folder below it (none holds a summary.json)")
+    return runs, left_out
+
+
+def run_folders(folders: Sequence[Path]) -> list[Path]:
+    """The folders that hold a `summary.json`, links followed, each once whatever leads to it."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: no such folder")
+        seen = set()
+        for where, inner, files in os.walk(folder, followlinks=True):
+            real = os.path.realpath(where)
+            if real in seen:  # a link back up
+                inner.clear()
+                continue
+            seen.add(real)
+            inner.sort()
+            if "summary.json" in files:
+                found.setdefault(real, Path(where))
+    return sorted(found.values())
 
 
 def load_run(path: Path) -> Run:
@@ -108,11 +143,19 @@ def read_summary(file: Path) -> dict[str, Any]:
     """
     try:
         summary = json.loads(file.read_text())
-        summary["name"], summary["family"], summary["depth"], summary["seed"], summary["status"], summary["steps"]
-        summary["dataset"]["name"], summary["dataset"]["image_size"], summary["n_train"], summary["choices"]
-    except (ValueError, KeyError, TypeError) as error:
+        for key, kind in NEEDED.items():
+            if type(recorded(summary, key)) is not kind:
+                raise ValueError(f"{key} is no {kind.__name__}")
+    except (ValueError, OSError) as error:
         raise ValueError(f"{file}: not the summary of a run") from error
     return upgrade_summary(summary, path=file)
+
+
+def recorded(summary: Any, key: str) -> Any:
+    """The value under a dotted key, or None."""
+    for part in key.split("."):
+        summary = summary.get(part) if isinstance(summary, Mapping) else None
+    return summary
 
 
 def read_metrics(file: Path) -> dict[str, Floats]:
