@@ -1,5 +1,7 @@
 """The figure of the study, after figure 6 of arXiv 1512.03385: errors against steps."""
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,6 +13,7 @@ from resnet_exp.study.figure import colours_of, readable
 THIN, BOLD = 1.0, 2.4  # line widths of training and test error
 EARLY = 0.1  # share of a run that may leave the axes at the top
 ERRORS = {"train_error": ("training error", THIN), "test_error": ("test error", BOLD)}  # columns of `metrics.csv`
+MOST_IN_A_ROW, MANY_IN_A_ROW = 5, 4  # panels in the only row; in each of several
 DRAWN = 2000  # points of a curve that are drawn: more than a panel has pixels
 HOVERED = 60  # points of a curve that tell their value
 
@@ -25,8 +28,9 @@ def draw_curves(arms: list[Arm], *, caption: str) -> Figure:
     variants = list(dict.fromkeys(arm.variant for arm in drawn))
     colours = colours_of(sorted({arm.depth for arm in drawn}))
 
-    figure = Figure(figsize=(max(1.6 + 3.9 * len(variants), 6.5), 4.4), layout="constrained")
-    panels = figure.subplots(1, max(len(variants), 1), sharex=True, sharey=True, squeeze=False)[0]
+    figure, panels = make_panels(max(len(variants), 1))
+    steps = max([1.0, *(run.metrics["step"][-1] for arm in drawn for run in arm.runs if run.rows)])
+    limits = error_limits(drawn) if drawn else (0.0, 1.0)
     for panel, variant in zip(panels, variants, strict=False):
         of_variant = [arm for arm in drawn if arm.variant == variant]
         for arm in of_variant:
@@ -34,24 +38,39 @@ def draw_curves(arms: list[Arm], *, caption: str) -> Figure:
         for step in milestones(of_variant):
             panel.axvline(step, color="0.8", linewidth=0.8, zorder=0)
         panel.set_title(variant, fontweight="bold")
-        panel.set_xlabel("step")
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(axis="y", color="0.92", linewidth=0.8)
         panel.set_axisbelow(True)
-    if drawn:
-        panels[0].set_ylabel("error (%)")
-        panels[0].set_xlim(0, max([1.0, *(run.metrics["step"][-1] for arm in drawn for run in arm.runs if run.rows)]))
-        panels[0].set_ylim(*error_limits(drawn))
-        for panel, variant in zip(panels, variants, strict=True):
-            of_variant = [arm for arm in drawn if arm.variant == variant]
-            label_ends(panel, of_variant, colours=colours)
-            for arm in of_variant:
-                add_targets(panel, arm)
+        # The same for all, but not by sharing: each of a hundred sharing panels asks all others, again and again.
+        panel.set_xlim(0, steps)
+        panel.set_ylim(*limits)
+        label_ends(panel, of_variant, colours=colours)
+        for arm in of_variant:
+            add_targets(panel, arm)
     for width, label in ((THIN, "training error (running)"), (BOLD, "test error")):
         panels[0].plot([], [], color="0.3", linewidth=width, label=label)
     figure.legend(loc="outside upper right", ncols=2, frameon=False)
     figure.supxlabel(caption, fontsize=8.5, color="0.35")
     return figure
+
+
+def make_panels(count: int) -> tuple[Figure, list[Axes]]:
+    """A row of panels, or several where there are many; scales and their names stand at the left and at the bottom."""
+    columns = count if count <= MOST_IN_A_ROW else MANY_IN_A_ROW
+    rows = math.ceil(count / columns)
+    size = (max(1.6 + 3.9 * columns, 6.5), 4.4 if rows == 1 else 1.0 + 3.2 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = [figure.add_subplot(rows, columns, number + 1) for number in range(count)]
+    for number, panel in enumerate(panels):
+        if number % columns == 0:
+            panel.set_ylabel("error (%)")
+        else:
+            panel.tick_params(labelleft=False)
+        if number + columns >= count:
+            panel.set_xlabel("step")
+        else:
+            panel.tick_params(labelbottom=False)
+    return figure, panels
 
 
 def draw_arm(panel: Axes, arm: Arm, *, colour: str) -> None:

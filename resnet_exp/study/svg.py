@@ -4,6 +4,7 @@ An artist's url is its tooltip: matplotlib's SVG writer makes a link of it, whic
 """
 
 import io
+import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -69,9 +70,8 @@ def embeddable(svg: str) -> str:
     width = float(root.get("viewBox", "0 0 0 0").split()[2])
     size = f"min-width: {0.9 * width:.0f}px; max-width: {1.6 * width:.0f}px"  # letters of 9 to 16 pixels
     root.set("style", f"stroke-linejoin: round; stroke-linecap: butt; {size}")  # the first two are matplotlib's for all
-    text = ET.tostring(root, encoding="unicode")
+    referred = set(re.findall(r"""#([^")]+)[")]""", ET.tostring(root, encoding="unicode")))
     for element in root.iter():
-        name = element.get("id")
-        if name is not None and f'#{name}"' not in text and f"#{name})" not in text:
-            del element.attrib["id"]
+        if element.get("id") not in referred:
+            element.attrib.pop("id", None)
     return ET.tostring(root, encoding="unicode")
