@@ -26,6 +26,7 @@ from resnet_exp.nets.network import Network
 from resnet_exp.nets.table import net_spec
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.folder import RunFolder
+from resnet_exp.study.runs import Run, read_study
 from resnet_exp.training.progress import Progress
 from resnet_exp.training.run import train_run
 from resnet_exp.training.stop import Stopped
@@ -188,6 +189,13 @@ def write_run(
     }
     (folder / "summary.json").write_text(json.dumps(values | summary))
     return folder
+
+
+def load_runs(folder: Path) -> list[Run]:
+    """The runs below a folder, all of which are ours."""
+    runs, left_out = read_study(folder)
+    assert left_out == []
+    return runs
 
 
 # The real command.

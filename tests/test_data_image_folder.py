@@ -130,10 +130,3 @@ def test_unreadable_images_and_differing_classes_are_named(tree: Path) -> None:
         file.unlink()
     with pytest.raises(ValueError, match="dog"):
         load_tree(tree)
-
-
-def test_images_are_cut_square_and_averaged() -> None:
-    picture = np.zeros((4, 8, 3), np.uint8)
-    picture[:, 2:6] = np.array([[10, 20], [30, 40]]).repeat(2, 0).repeat(2, 1)[..., None]
-    small = image_folder.square(Image.fromarray(picture), 2)
-    assert small[..., 0].tolist() == [[10, 20], [30, 40]]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_exp.cli.main import conf_dir
@@ -15,8 +16,7 @@ from resnet_exp.cli.sweep import expand
 from resnet_exp.config import Config, differences
 from resnet_exp.runs.folder import read_config
 from resnet_exp.study.report import write_report
-from resnet_exp.study.runs import load_runs
-from tests.helpers import ROOT
+from tests.helpers import ROOT, load_runs
 
 REFERENCE = ROOT / "outputs" / "reference"
 STUDIES = sorted(folder.name for folder in REFERENCE.iterdir() if folder.is_dir())
@@ -81,7 +81,8 @@ def jobs(overrides: list[str], settings: Callable[..., Config]) -> list[Config]:
         if override.startswith("experiment="):
             file = conf_dir() / "experiment" / f"{override.partition('=')[2]}.yaml"
             own = OmegaConf.load(file).hydra.sweeper.params
-    choices = expand(DictConfig({"hydra": {"sweeper": {"params": own}, "overrides": {"task": of_net}}}))
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        choices = expand(DictConfig({"hydra": {"sweeper": {"params": own}, "overrides": {"task": of_net}}}))
     combinations = itertools.product(*choices.values())
     return [settings(*(f"{k}={v}" for k, v in zip(choices, values, strict=True))) for values in combinations]
 

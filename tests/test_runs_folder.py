@@ -12,7 +12,7 @@ ROW = {"step": 5, "lr": 0.1, "loss": 1.23456789}
 
 
 def test_rows_are_on_disk_at_once_and_without_noise(tmp_path: Path) -> None:
-    metrics = MetricsFile(tmp_path / "m.csv", columns=COLUMNS, offset=0)
+    metrics = MetricsFile(tmp_path / "m.csv", columns=COLUMNS, kept="")
     metrics.add(ROW)
     metrics.add({"step": 64_000_000, "lr": 1e-4, "loss": float("nan")})
     assert (tmp_path / "m.csv").read_text() == "step,lr,loss\n5,0.1,1.23457\n64000000,0.0001,nan\n"
@@ -21,31 +21,38 @@ def test_rows_are_on_disk_at_once_and_without_noise(tmp_path: Path) -> None:
 
 
 def test_reopening_drops_what_came_after_the_offset(tmp_path: Path) -> None:
-    metrics = MetricsFile(tmp_path / "m.csv", columns=COLUMNS, offset=0)
+    metrics = MetricsFile(tmp_path / "m.csv", columns=COLUMNS, kept="")
     metrics.add(ROW)
-    offset = metrics.offset
+    kept = metrics.text
     metrics.add(ROW | {"step": 10})
     metrics.close()
     with (tmp_path / "m.csv").open("a") as file:
         file.write("15,0.")  # torn
-    metrics = MetricsFile(tmp_path / "m.csv", columns=COLUMNS, offset=offset)
+    metrics = MetricsFile(tmp_path / "m.csv", columns=COLUMNS, kept=kept)
     metrics.add(ROW | {"step": 11})
     metrics.close()
     assert [line.split(",")[0] for line in (tmp_path / "m.csv").read_text().splitlines()] == ["step", "5", "11"]
 
 
-def test_a_file_shorter_than_its_checkpoint_says_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "m.csv").write_text("step\n")
-    with pytest.raises(ValueError, match="shorter than its checkpoint says"):
-        MetricsFile(tmp_path / "m.csv", columns=COLUMNS, offset=100)
-    assert (tmp_path / "m.csv").read_text() == "step\n"
+@pytest.mark.parametrize("found", [None, "", "step,lr\n", "step,lr,loss\r\n5,0.1,1\r\n", "x" * 100])
+def test_what_the_checkpoint_knows_is_written_again_where_it_is_lost_or_changed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, found: str | None
+) -> None:
+    file, kept = tmp_path / "m.csv", "step,lr,loss\n5,0.1,1\n"
+    if found is not None:
+        file.write_bytes(found.encode())
+    metrics = MetricsFile(file, columns=COLUMNS, kept=kept)
+    metrics.add(ROW | {"step": 11})
+    metrics.close()
+    assert file.read_bytes() == (kept + "11,0.1,1.23457\n").encode()
+    assert "m.csv: lost or changed since the checkpoint was written" in caplog.text
 
 
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from resnet_exp.runs.folder import MetricsFile
-metrics = MetricsFile(Path(sys.argv[1]), columns=["step", "loss"], offset=0)
+metrics = MetricsFile(Path(sys.argv[1]), columns=["step", "loss"], kept="")
 metrics.add({"step": 1, "loss": 0.5})
 resource.setrlimit(resource.RLIMIT_FSIZE, (metrics.offset + 3, resource.RLIM_INFINITY))
 try:
@@ -73,10 +80,19 @@ def test_a_killed_writer_leaves_no_scraps(tmp_path: Path) -> None:
 
 
 def test_a_folder_takes_one_run_at_a_time(tmp_path: Path) -> None:
-    with RunFolder(tmp_path), pytest.raises(ValueError, match="another process is training this run"):
-        RunFolder(tmp_path)
+    with RunFolder(tmp_path):
+        second = RunFolder(tmp_path)
+        assert second.config is None, "looking is free"
+        with pytest.raises(ValueError, match="another process is training this run"), second:
+            pass
     with RunFolder(tmp_path):
         pass
+
+
+def test_looking_at_a_folder_makes_none(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert (folder.config, folder.summary, folder.last_errors()) == (None, {}, {})
+    assert list(tmp_path.iterdir()) == []
 
 
 HOLD = """

@@ -11,8 +11,7 @@ from resnet_exp.nets.spec import BlockSpec, NetSpec, Stage, Stem
 from resnet_exp.nets.table import net_spec
 from resnet_exp.study.arms import group_arms
 from resnet_exp.study.describe import describe_study
-from resnet_exp.study.runs import load_runs
-from tests.helpers import write_run
+from tests.helpers import load_runs, write_run
 
 
 def test_runs_are_grouped_into_arms_plain_first(study: Path) -> None:

@@ -8,8 +8,7 @@ import pytest
 from resnet_exp.study.arms import group_arms, setting_of
 from resnet_exp.study.comparable import check_comparable
 from resnet_exp.study.report import write_report
-from resnet_exp.study.runs import load_runs
-from tests.helpers import Command, write_run
+from tests.helpers import Command, load_runs, write_run
 
 
 def check(folder: Path) -> None:

@@ -6,8 +6,7 @@ import numpy as np
 
 from resnet_exp.study.arms import group_arms
 from resnet_exp.study.curves import draw_curves
-from resnet_exp.study.runs import load_runs
-from tests.helpers import write_run
+from tests.helpers import load_runs, write_run
 
 
 def test_panels_share_axes_and_colours_and_show_both_errors(study: Path) -> None:

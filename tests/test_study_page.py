@@ -17,9 +17,8 @@ from resnet_exp.study.cells import Table
 from resnet_exp.study.curves import draw_curves, thinned
 from resnet_exp.study.figure import contrast_with_white, readable, save
 from resnet_exp.study.page import TEMPLATES, render
-from resnet_exp.study.runs import load_runs
 from resnet_exp.study.svg import SVG, embeddable
-from tests.helpers import write_run
+from tests.helpers import load_runs, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium installed")

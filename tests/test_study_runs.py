@@ -11,8 +11,8 @@ from resnet_exp.runs.schema import SCHEMA
 from resnet_exp.study import runs as study_runs
 from resnet_exp.study.arms import group_arms
 from resnet_exp.study.describe import flags
-from resnet_exp.study.runs import load_run, load_runs, read_metrics
-from tests.helpers import write_run
+from resnet_exp.study.runs import load_run, read_metrics, read_study
+from tests.helpers import load_runs, write_run
 
 HEADER = "step,epoch,lr,train_loss,train_error,test_loss,test_error"
 
@@ -152,7 +152,10 @@ def test_a_run_of_a_newer_version_is_refused_and_one_of_an_older_completed(tmp_p
     assert load_run(old).summary["choices"] == {"lr": 0.1, "border": "black"}
     write_run(tmp_path, "plain", 20, 1, [50.0], schema=SCHEMA + 1)
     with pytest.raises(ValueError, match=r"seed1/summary\.json: written by a newer version"):
-        load_runs(tmp_path)
+        load_run(old.with_name("seed1"))
+    runs, left_out = read_study(tmp_path)
+    assert [run.path for run in runs] == [old]
+    assert "written by a newer version" in left_out[0]
 
 
 def test_the_last_row_and_the_last_tenth_have_two_names(tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ import pytest
 
 from resnet_exp.study.arms import group_arms
 from resnet_exp.study.cells import Table, difference_cell, estimate_cell, lines_of
-from resnet_exp.study.runs import load_runs
 from resnet_exp.study.statistics import estimate, welch
 from resnet_exp.study.tables import all_tables, run_table
-from tests.helpers import write_run
+from tests.helpers import load_runs, write_run
 
 
 def test_an_interval_that_is_not_defined_is_not_shown() -> None:

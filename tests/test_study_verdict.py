@@ -7,10 +7,9 @@ import pytest
 from scipy import stats
 
 from resnet_exp.study.arms import Arm, group_arms
-from resnet_exp.study.runs import load_runs
 from resnet_exp.study.statistics import Verdict
 from resnet_exp.study.verdict import by_depth, by_family, compare, sentence
-from tests.helpers import write_run
+from tests.helpers import load_runs, write_run
 
 UNIT = [value / math.sqrt(2.5) for value in (-2, -1, 0, 1, 2)]  # five values of mean 0 and standard deviation 1
 

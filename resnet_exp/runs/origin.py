@@ -16,10 +16,10 @@ def check_settings(path: Path, stored: dict[str, Any], config: Config) -> None:
     changed = differences(stored, config.to_dict())
     if changed:
         shown = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
-        raise ValueError(
-            f"{path} holds a run with other settings: {shown}"
-            "\nstudy=ANOTHER keeps it and trains this one elsewhere; fresh=true replaces it"
-        )
+        hint = "study=ANOTHER keeps it and trains this one elsewhere; fresh=true replaces it"
+        if config.task == "evaluate":
+            hint = "give the settings it was trained with; its config.yaml holds them"
+        raise ValueError(f"{path} holds a run with other settings: {shown}\n{hint}")
 
 
 @dataclass(frozen=True)

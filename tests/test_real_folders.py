@@ -1,0 +1,204 @@
+"""Folders as users have them, given to the real command: odd images, other programs' files, links, no rights."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers import Command, assert_one_message, complete, finish, run_folder, start
+
+SMALL = (
+    *("data=image_folder", "data.root=pictures", "data.image_size=8", "width=2", "depth=8", "threads=1"),
+    *("train.batch_size=8", "train.steps=4", "train.eval_every=2", "optim.milestones=[3]"),
+)
+SHAPES = (
+    *("data=synthetic", "threads=1", "data.image_size=8", "width=2", "depth=8", "data.train_limit=64"),
+    *("data.test_limit=50", "train.batch_size=16", "train.steps=4", "train.eval_every=2", "optim.milestones=[3]"),
+)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two classes, a light and a dark one, of four and two images."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 4), ("test", 2)):
+        for name, low in (("dark", 0), ("light", 128)):
+            folder = tmp_path / "pictures" / part / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = rng.integers(low, low + 127, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+    return tmp_path / "pictures"
+
+
+def summary(cwd: Path) -> dict[str, object]:
+    return json.loads((run_folder(cwd) / "summary.json").read_text())
+
+
+def test_images_of_16_bits_are_learnt_and_no_divergence(pictures: Path, tmp_path: Path) -> None:
+    for file in pictures.rglob("*.png"):
+        grey = np.asarray(Image.open(file).convert("L")).astype(np.uint16) * 257
+        Image.fromarray(grey).save(file)
+    complete(tmp_path, *SMALL)
+    assert summary(tmp_path)["status"] == "completed"
+    assert "16 bits scaled to 8" in str(summary(tmp_path)["choices"])
+
+
+def test_a_channel_that_is_constant_is_harmless_and_told(command: Command, pictures: Path, tmp_path: Path) -> None:
+    """As in microscopy, where two of three channels may be empty."""
+    for file in pictures.rglob("*.png"):
+        pixels = np.asarray(Image.open(file)).copy()
+        pixels[..., 1:] = 0
+        Image.fromarray(pixels).save(file)
+    done = command(*SMALL)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "every training pixel has the same green, blue" in done.stdout
+    assert summary(tmp_path)["status"] == "completed"
+    assert "nan" not in (run_folder(tmp_path) / "metrics.csv").read_text()
+
+
+def test_what_is_no_image_is_counted_and_what_is_none_of_ours_ignored(
+    command: Command, pictures: Path, tmp_path: Path
+) -> None:
+    cat = pictures / "train" / "dark"
+    for name in ("a.gif", "b.GIF", "c.jfif", "readme"):
+        (cat / name).write_text("x")
+    (cat / "note.txt").symlink_to("nowhere")
+    (cat / "._0.png").write_bytes(b"of another system")
+    for part in ("train", "test"):
+        hidden = pictures / part / ".ipynb_checkpoints"
+        hidden.mkdir()
+        shutil.copy(cat / "0.png", hidden)
+    done = command(*SMALL)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "5 files are left out (2 .gif, 1 .jfif, 1 no ending, 1 .txt)" in done.stdout
+    assert summary(tmp_path)["dataset"]["classes"] == 2
+    described = command(*SMALL, "task=describe")
+    assert described.stdout.splitlines()[-2].split()[2] == "2", "outputs of the head"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda file: file.write_bytes(file.read_bytes()[:40]), "0.png: not a readable image"),
+        (lambda file: (file.unlink(), file.symlink_to("nowhere")), "0.png: not a readable image (No such file"),
+        (lambda file: shutil.rmtree(file.parent), "must hold the same classes; differing: dark"),
+    ],
+    ids=["cut", "link", "class"],
+)
+def test_what_cannot_be_read_is_named(command: Command, pictures: Path, damage: object, message: str) -> None:
+    damage(pictures / "train" / "dark" / "0.png")  # type: ignore[operator]
+    failed = command(*SMALL)
+    assert_one_message(failed.returncode, failed.stderr, message)
+
+
+def test_a_name_that_is_no_text_is_read_and_named(command: Command, pictures: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    (pictures / "train" / "dark" / "0.png").rename(pictures / "train" / "dark" / name)
+    complete(tmp_path, *SMALL)
+    (pictures / "train" / "dark" / name).write_bytes(b"")
+    failed = command(*SMALL, "study=other")
+    assert_one_message(failed.returncode, failed.stderr, "caf", ".png: not a readable image")
+
+
+def test_one_class_and_too_few_images_are_refused(command: Command, pictures: Path) -> None:
+    failed = command(*SMALL, "data.test_limit=5")
+    assert_one_message(failed.returncode, failed.stderr, "data.test_limit=5: image_folder has 4 test images")
+    for part in ("train", "test"):
+        shutil.rmtree(pictures / part / "light")
+    failed = command(*SMALL)
+    assert_one_message(failed.returncode, failed.stderr, "one class alone (dark)")
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file): (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
+
+
+def test_only_training_writes(command: Command, tmp_path: Path) -> None:
+    """Refused, repeated, evaluating and describing commands leave everything as it was."""
+    for refused in ("depth=18", "study=../..", "name=../../up", "seed=-1", f"seed={2**64}", "optim.lr=inf", "lr=1"):
+        failed = command(*SHAPES, refused)
+        assert_one_message(failed.returncode, failed.stderr)
+        assert list(tmp_path.iterdir()) == [], refused
+    assert command(*SHAPES, "task=describe").returncode == 0
+    failed = command(*SHAPES, "task=evaluate")
+    assert_one_message(failed.returncode, failed.stderr, "no run to evaluate")
+    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path.parent / "up").exists()
+
+    complete(tmp_path, *SHAPES)
+    names = {file.name for file in run_folder(tmp_path).iterdir()}
+    assert {"run.log", ".hydra"} <= names
+    assert {file.name for file in (run_folder(tmp_path) / ".hydra").iterdir()} == {
+        *("config.yaml", "hydra.yaml", "overrides.yaml"),
+    }
+    before = snapshot(tmp_path)
+    for more, code in (((), 0), (("optim.lr=0.3",), 1), (("task=evaluate",), 0), (("task=evaluate", "width=4"), 1)):
+        done = command(*SHAPES, *more)
+        assert done.returncode == code, done.stderr
+        assert snapshot(tmp_path) == before, more
+    failed = command("-m", *SHAPES, "optim.lr=0.3", "seed=0,1")
+    assert_one_message(failed.returncode, failed.stderr, "optim.lr: 0.1 -> 0.3")
+    assert snapshot(tmp_path) == before
+
+
+def test_a_refused_evaluation_does_not_suggest_to_delete_what_it_wants(command: Command, tmp_path: Path) -> None:
+    complete(tmp_path, *SHAPES)
+    failed = command(*SHAPES, "task=evaluate", "optim.lr=0.3")
+    assert_one_message(
+        failed.returncode, failed.stderr, "optim.lr: 0.1 -> 0.3", "give the settings it was trained with"
+    )
+    assert "fresh=true" not in failed.stderr
+
+
+EDITS = {
+    "line ends": lambda text: text.replace("\n", "\r\n"),
+    "a byte more": lambda text: text[:30] + "0" + text[30:],
+    "rows lost": lambda text: text[:60],
+    "all lost": lambda text: "",
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_journal_is_written_again(command: Command, tmp_path: Path, edit: str) -> None:
+    """An editor that saves with other line ends would else leave a torn row where the run goes on."""
+    longer = (*SHAPES, "train.steps=8", "train.eval_every=1", "train.save_every=4")
+    folder = complete(tmp_path, *longer)
+    journal, whole = folder / "metrics.csv", (folder / "metrics.csv").read_bytes()
+    for name in ("checkpoint.pt", "summary.json"):  # as if killed after step 4 was saved
+        (folder / name).unlink()
+    journal.write_bytes(EDITS[edit](journal.read_text()).encode())
+    done = command(*longer)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "metrics.csv: lost or changed since the checkpoint was written" in done.stdout
+    assert "resuming at step 4" in done.stdout
+    assert journal.read_bytes() == whole
+
+
+AS_NOBODY = """
+import os
+os.setgid(65534)
+os.setuid(65534)
+from resnet_exp.cli.start import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+def test_a_finished_run_in_a_folder_of_others_can_be_looked_at(tmp_path: Path) -> None:
+    folder = complete(tmp_path, *SHAPES)
+    for parent in [tmp_path, *tmp_path.parents[:3]]:
+        parent.chmod(0o755)
+    looks = {(): "already completed", ("task=evaluate",): "test images 50", ("task=describe",): "8 layers"}
+    for more, said in looks.items():
+        code, out, err = finish(start(tmp_path, *SHAPES, *more, code=AS_NOBODY))
+        assert (code, err) == (0, "")
+        assert said in out
+    code, _, err = finish(start(tmp_path, *SHAPES, "study=another", code=AS_NOBODY))
+    assert_one_message(code, err, "Permission denied")
+    assert folder.exists()
