@@ -1,4 +1,4 @@
-"""What one run is: the typed settings and their checks. Knows nobody, not even Hydra.
+"""What one run is: the typed settings and their checks. Knows no Hydra.
 
 The defaults stand in conf/, each with its comment; here stand the types.
 """
@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from resnet_exp.grammar import written
 
 DATASETS = ("cifar10", "cifar100", "image_folder", "synthetic")
 TASKS = ("train", "describe", "evaluate")
@@ -217,13 +219,6 @@ def differences(stored: dict[str, Any], settings: dict[str, Any]) -> list[str]:
         for key in sorted({*then, *now} - {*FREE})
         if then.get(key) != now.get(key)
     ]
-
-
-def written(value: Any) -> str:
-    """A value as users write it: null, true, [3,5]."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return "[" + ",".join(map(written, value)) + "]" if isinstance(value, list) else str(value)
 
 
 def conf_dir() -> Path:

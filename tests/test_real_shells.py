@@ -87,7 +87,7 @@ TITLES = [
 @pytest.mark.parametrize("title", TITLES)
 def test_a_printed_command_runs_in_a_shell_and_is_the_same_run(tmp_path: Path, title: str) -> None:
     """Whatever the images are called: through a real shell, Hydra's grammar, and back."""
-    from resnet_exp.study.repeat import quoted
+    from resnet_exp.grammar import quoted
 
     folder = complete(tmp_path, *SHAPES, f"data.title={quoted(title)}", "train.steps=1", "name=odd")
     assert json.loads((folder.parent.parent / "odd" / "seed0" / "summary.json").read_text())["dataset"]["name"] == title
@@ -149,7 +149,8 @@ def test_a_closed_terminal_saves_every_run_of_a_sweep(tmp_path: Path) -> None:
     assert len({holder(folder / ".lock") for folder in folders}) == 2
     os.killpg(process.pid, signal.SIGHUP)
     code, _, err = finish(process)
-    assert (code, err) == (129, "stopped\n")
+    assert code == 129
+    assert err.startswith("stopped\n")  # then joblib's own helper may say that it was closed, too
     assert statuses(tmp_path / "outputs" / "default") == ["interrupted"] * 2
 
 

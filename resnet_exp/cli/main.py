@@ -24,6 +24,7 @@ from resnet_exp.cli.names import named_in
 from resnet_exp.cli.settle import settled
 from resnet_exp.cli.signals import StopRequest
 from resnet_exp.config import Config, conf_dir
+from resnet_exp.grammar import at_home
 from resnet_exp.runs.folder import FINISHED, RunFolder
 from resnet_exp.training.stop import Stopped
 
@@ -143,6 +144,7 @@ def main() -> None:
     if "--version" in sys.argv[1:]:
         print(f"resnet-exp {__version__}")
         return
+    sys.argv[1:] = map(at_home, sys.argv[1:])
     show_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us its errors instead of printing them
     argparse.ArgumentParser.error = refuse  # type: ignore[method-assign, assignment]  # not Hydra's page of usage

@@ -90,7 +90,8 @@ def tell_skipped(root: Path) -> None:
         if not name.startswith(".") and not is_image(name)
     )
     if endings:
-        shown = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
+        most = sorted(endings.items(), key=lambda item: (-item[1], item[0]))[:5]
+        shown = ", ".join(f"{count} {ending}" for ending, count in most)
         total, known = sum(endings.values()), " ".join(IMG_EXTENSIONS)
         log.warning("%s: %d files are left out (%s); images end in %s", root, total, shown, known)
 

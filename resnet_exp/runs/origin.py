@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from resnet_exp.config import Config, differences, written
+from resnet_exp.config import Config, differences
+from resnet_exp.grammar import written
 from resnet_exp.runs.schema import SCHEMA
 
 log = logging.getLogger(__name__)

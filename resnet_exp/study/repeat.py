@@ -1,7 +1,6 @@
 """The commands that repeat a study, from the settings its run folders keep."""
 
 import math
-import re
 import shlex
 from functools import cache
 from pathlib import Path
@@ -9,13 +8,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from resnet_exp.config import flatten, written
+from resnet_exp.config import flatten
+from resnet_exp.grammar import quoted
 from resnet_exp.nets.table import MODELS
 from resnet_exp.runs.folder import read_config
 from resnet_exp.study.arms import setting_of
 
 # What follows from the rest, or is the reader's own.
-NOT_TEXT = ("null", "true", "false", "nan", "inf")
 ELSEWHERE = ("schema", "name", "fresh", "task", "device", "threads", "data.name")
 
 
@@ -37,17 +36,6 @@ def defaults(*, data: str, model: str, conf: Path) -> dict[str, Any]:
 
     main = read("config", resolve=False)  # its names are Hydra's to resolve
     return flatten(main | {"data": read("data/cifar10") | read(f"data/{data}")} | MODELS[model])
-
-
-def quoted(value: Any) -> str:
-    """A value as Hydra's grammar reads it: text that could be taken for anything else stands in quotes."""
-    if not isinstance(value, str):
-        return written(value)
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_/.-]*", value) and value.lower() not in NOT_TEXT:
-        return value
-    escaped = re.sub(r"(\\*)'", lambda found: 2 * found[1] + r"\'", value)  # the quote, and backslashes before it
-    escaped = re.sub(r"(\\+)$", lambda found: 2 * found[1], escaped)  # those before the closing quote
-    return "'" + re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", escaped) + "'"
 
 
 def overridden(settings: dict[str, Any], *, model: str, conf: Path) -> set[str]:

@@ -8,6 +8,7 @@ import torch
 
 from resnet_exp import __version__
 from resnet_exp.config import Config
+from resnet_exp.data.decode import RECORDED
 from resnet_exp.data.preprocess import padding_of
 from resnet_exp.data.sets import Dataset
 from resnet_exp.nets.cost import costs_of
@@ -112,6 +113,7 @@ def choices(config: Config, *, environment: dict[str, Any], warmup_steps: int) -
         "border": border,
         "padding": seen[border],
         "augmentation": "random crop of the padded image and random flip, per image" if config.data.augment else "none",
+        **({"decoding": RECORDED} if config.data.name == "image_folder" else {}),
         "sampling": "endless stream of permutations, batches of equal size",
         "option_a": "every second pixel; missing channels zero, appended",
         "v2_shortcut_input": "raw where the shortcut is an identity, activated elsewhere and in the first block",

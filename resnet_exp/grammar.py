@@ -1,0 +1,31 @@
+"""How a setting is written in a command: as users write it, and as Hydra's grammar reads it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+NOT_TEXT = ("null", "true", "false", "nan", "inf")
+
+
+def written(value: Any) -> str:
+    """A value as users write it: null, true, [3,5]."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return "[" + ",".join(map(written, value)) + "]" if isinstance(value, list) else str(value)
+
+
+def quoted(value: Any) -> str:
+    """A value as Hydra's grammar reads it: text that could be taken for anything else stands in quotes."""
+    if not isinstance(value, str):
+        return written(value)
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_/.-]*", value) and value.lower() not in NOT_TEXT:
+        return value
+    escaped = re.sub(r"(\\*)'", lambda found: 2 * found[1] + r"\'", value)  # the quote, and backslashes before it
+    escaped = re.sub(r"(\\+)$", lambda found: 2 * found[1], escaped)  # those before the closing quote
+    return "'" + re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", escaped) + "'"
+
+
+def at_home(word: str) -> str:
+    """A word of a command whose value begins with `~/`, as in `data.root=~/images`: a shell leaves that as it is."""
+    found = re.fullmatch(r"([+\w./@]+)=(~(?:/.*)?)", word)
+    return f"{found[1]}={quoted(str(Path(found[2]).expanduser()))}" if found else word
