@@ -1,10 +1,13 @@
+import errno
+import os
 import pickle
+import stat
 from pathlib import Path
 
 import pytest
 import torch
 
-from resnet_exp.files import DamagedFileError, read_sealed, write_sealed
+from resnet_exp.files import DamagedFileError, read_sealed, replace_text, write_sealed
 from tests.helpers import Bomb, finish, start
 
 CONTENT = {"weights": torch.arange(12.0).view(3, 4), "step": 7, "names": ["a", "b"], "nested": {"x": 1.5}}
@@ -67,3 +70,24 @@ def test_a_full_disk_leaves_the_old_file_and_no_scraps(tmp_path: Path) -> None:
     assert (code, out, err) == (0, "File too large\n", "")
     assert (tmp_path / "file").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_folder_that_cannot_be_synced_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """As on some network file systems; a disk that fails is one."""
+    sync = os.fsync
+
+    def of_network(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", of_network)
+    if code == errno.EIO:
+        with pytest.raises(OSError, match="Input/output error"):
+            replace_text(tmp_path / "file", "text")
+    else:
+        replace_text(tmp_path / "file", "text")
+        assert (tmp_path / "file").read_text() == "text"

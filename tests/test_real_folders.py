@@ -128,7 +128,7 @@ def test_only_training_writes(command: Command, tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == [], refused
     assert command(*SHAPES, "task=describe").returncode == 0
     failed = command(*SHAPES, "task=evaluate")
-    assert_one_message(failed.returncode, failed.stderr, "no run to evaluate")
+    assert_one_message(failed.returncode, failed.stderr, "no checkpoint to evaluate")
     assert list(tmp_path.iterdir()) == []
     assert not (tmp_path.parent / "up").exists()
 

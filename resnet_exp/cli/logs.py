@@ -5,7 +5,7 @@ Hydra would write both before anybody has looked at the command; here they are w
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ def kept_log(path: Path, *, settings: dict[str, Any]) -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # a full disk, of which more is said elsewhere
+            handler.close()
 
 
 def keep_command(path: Path, *, settings: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ def settled(config: Config, folder: RunFolder, *, given: set[str]) -> Config:
     stored = folder.config
     if stored is None:
         if config.task == "evaluate" and not folder.path.is_dir():
-            raise ValueError(f"{folder.path}: no run to evaluate\ntask=train makes one")
+            raise ValueError(f"{folder.path}: no checkpoint to evaluate\ntask=train makes one")
         return config
     config = config.updated(kept_defaults(stored, config.to_dict(), given=given))
     check_settings(folder.path, stored, config)
