@@ -135,3 +135,12 @@ def test_config_and_summary_come_back(tmp_path: Path) -> None:
         folder.clear()
         assert folder.config is None
         assert (tmp_path / "run.log").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '"text"', "\0\0"])
+def test_a_summary_that_is_none_is_told_and_written_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    (tmp_path / "summary.json").write_text(text)
+    assert RunFolder(tmp_path).summary == {}
+    assert "summary.json: damaged" in caplog.text

@@ -55,8 +55,7 @@ def run(config: Config, path: Path, *, given: set[str]) -> None:
         return None
     with folder, kept_log(path, settings=config.to_dict()):
         make_room(config, folder)
-        config = settled(config, folder, given=given)  # another process may have begun or ended it in the meantime
-        if finished(folder):
+        if finished(folder):  # by another process, in the meantime
             return None
         from resnet_exp.training.run import train_run
 

@@ -163,12 +163,15 @@ class RunFolder:
     def summary(self) -> dict[str, Any]:
         """What is known of the run; empty if it never started. It follows from the other files, damaged or not."""
         try:
-            return json.loads((self.path / "summary.json").read_text())
+            values = json.loads((self.path / "summary.json").read_text())
+            if not isinstance(values, dict):
+                raise ValueError("not of a run")
         except FileNotFoundError:
             return {}
         except ValueError as error:
             log.warning("%s: damaged (%s), written anew", self.path / "summary.json", error)
             return {}
+        return values
 
     @summary.setter
     def summary(self, values: dict[str, Any]) -> None:
