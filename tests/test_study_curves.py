@@ -44,3 +44,15 @@ def test_labels_of_curves_that_end_together_do_not_touch(study: Path) -> None:
     low, high = figure.axes[1].get_ylim()
     assert len(heights) == 4
     assert np.diff(heights).min() >= 0.05 * (high - low)
+
+
+def test_many_panels_stand_in_rows_with_their_scales_at_the_edge(tmp_path: Path) -> None:
+    for index in range(10):
+        write_run(tmp_path, "resnet", 20, 0, [60.0, 50.0], suffix=f"-lr0.{index}")
+    figure = draw_curves(group_arms(load_runs(tmp_path)), caption="which data")
+    places = [panel.get_position() for panel in figure.axes]
+    assert len({round(place.y0, 3) for place in places}) == 3
+    assert len({round(place.x0, 3) for place in places}) == 4
+    assert [bool(panel.get_ylabel()) for panel in figure.axes] == [number % 4 == 0 for number in range(10)]
+    assert [bool(panel.get_xlabel()) for panel in figure.axes] == [number >= 6 for number in range(10)]
+    assert len({panel.get_ylim() for panel in figure.axes}) == 1

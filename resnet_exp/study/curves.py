@@ -50,7 +50,8 @@ def draw_curves(arms: list[Arm], *, caption: str) -> Figure:
     for width, label in ((THIN, "training error (running)"), (BOLD, "test error")):
         panels[0].plot([], [], color="0.3", linewidth=width, label=label)
     figure.legend(loc="outside upper right", ncols=2, frameon=False)
-    figure.supxlabel(caption, fontsize=8.5, color="0.35")
+    where = {} if figure.get_layout_engine() else {"y": 0.1 / figure.get_figheight()}  # else it is laid out, too
+    figure.supxlabel(caption, fontsize=8.5, color="0.35", **where)
     return figure
 
 
@@ -59,9 +60,14 @@ def make_panels(count: int) -> tuple[Figure, list[Axes]]:
     columns = count if count <= MOST_IN_A_ROW else MANY_IN_A_ROW
     rows = math.ceil(count / columns)
     size = (max(1.6 + 3.9 * columns, 6.5), 4.4 if rows == 1 else 1.0 + 3.2 * rows)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained" if rows == 1 else "none")
+    if rows > 1:  # a layout that measures every text takes longer than drawing all
+        inch = 1 / size[1]
+        figure.subplots_adjust(0.05, 0.8 * inch, 0.93, 1 - 0.8 * inch, wspace=0.3, hspace=0.25)
     panels = [figure.add_subplot(rows, columns, number + 1) for number in range(count)]
     for number, panel in enumerate(panels):
+        if rows > 1:
+            panel.locator_params(nbins=4)
         if number % columns == 0:
             panel.set_ylabel("error (%)")
         else:

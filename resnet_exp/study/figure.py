@@ -54,9 +54,10 @@ def save(figure: Figure, stem: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    with mpl.rc_context(STYLE):
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # it was just laid out, which takes longest; once is enough for three formats
+    if figure.get_layout_engine():
+        with mpl.rc_context(STYLE):
+            figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # it was just laid out, which takes longest: once is enough for three formats
     for suffix in FORMATS:
         temporary = stem.with_name(f".{stem.name}.{os.getpid()}.tmp.{suffix}")  # several jobs may draw at once
         try:
