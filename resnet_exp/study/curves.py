@@ -1,6 +1,7 @@
 """The figure of the study, after figure 6 of arXiv 1512.03385: errors against steps."""
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -50,7 +51,7 @@ def draw_curves(arms: list[Arm], *, caption: str) -> Figure:
     for width, label in ((THIN, "training error (running)"), (BOLD, "test error")):
         panels[0].plot([], [], color="0.3", linewidth=width, label=label)
     figure.legend(loc="outside upper right", ncols=2, frameon=False)
-    where = {} if figure.get_layout_engine() else {"y": 0.1 / figure.get_figheight()}  # else it is laid out, too
+    where: Any = {} if figure.get_layout_engine() else {"y": 0.1 / figure.get_figheight()}  # else it is laid out, too
     figure.supxlabel(caption, fontsize=8.5, color="0.35", **where)
     return figure
 
