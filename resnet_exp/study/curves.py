@@ -61,7 +61,7 @@ def make_panels(count: int) -> tuple[Figure, list[Axes]]:
     columns = count if count <= MOST_IN_A_ROW else MANY_IN_A_ROW
     rows = math.ceil(count / columns)
     size = (max(1.6 + 3.9 * columns, 6.5), 4.4 if rows == 1 else 1.0 + 3.2 * rows)
-    figure = Figure(figsize=size, layout="constrained" if rows == 1 else "none")
+    figure = Figure(figsize=size, layout="constrained" if rows == 1 else None)
     if rows > 1:  # a layout that measures every text takes longer than drawing all
         inch = 1 / size[1]
         figure.subplots_adjust(0.05, 0.8 * inch, 0.93, 1 - 0.8 * inch, wspace=0.3, hspace=0.25)
