@@ -8,8 +8,12 @@ from contextlib import ExitStack
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from resnet_exp.training.waiting import Waiting
+
 UNTIMED_STEPS, TIMED_STEPS = 2, 8  # the first steps are slow; the next ones tell how long the run will take
 LONG_HOURS = 1.0  # a CPU run beyond this is told of the quick study
+CROWDED = 0.2  # of their time that threads wait for a core, from which on it is told
+LOOK_AFTER = 3.0  # seconds of training before the first look whether they do
 
 log = logging.getLogger(__name__)
 tqdm.set_lock(threading.RLock())  # by default one that processes share, which a killed worker leaves to the system
@@ -31,6 +35,7 @@ class Progress:
         self.ticks = 0  # updates of this process
         self.seconds, self.timed_from = 0.0, 0.0
         self.begun: float | None = None
+        self.waiting: Waiting | None = None  # None: nothing to look at any more
         self.stack = ExitStack()
         self.bar = tqdm(total=steps, initial=step, desc=name, unit="step", leave=False, disable=quiet or None)
 
@@ -38,6 +43,7 @@ class Progress:
         if not self.bar.disable:
             self.stack.enter_context(logging_redirect_tqdm())
         self.stack.enter_context(self.bar)
+        self.waiting = Waiting()
         self.start()
         return self
 
@@ -90,8 +96,18 @@ class Progress:
                     hours if hours < 48 else hours / 24,
                 )
 
+    def tell_crowd(self) -> None:
+        """Says once that other processes keep the threads of this one waiting."""
+        if self.waiting and self.elapsed > LOOK_AFTER and (share := self.waiting.share) > CROWDED:
+            self.waiting = None
+            log.warning(
+                "other processes keep this run's threads waiting %.0f %% of their time; try a smaller threads=",
+                100 * share,
+            )
+
     def report(self, row: dict[str, float]) -> None:
         """The line of one evaluation."""
+        self.tell_crowd()
         parts = [f"step {row['step']}/{self.steps}", f"epoch {row['epoch']:.1f}", f"lr {row['lr']:g}"]
         for split in ("train", "val", "test"):
             if f"{split}_error" in row:
