@@ -49,6 +49,31 @@ def test_images_of_16_bits_are_learnt_and_no_divergence(pictures: Path, tmp_path
     assert "16 bits scaled to 8" in str(summary(tmp_path)["choices"])
 
 
+def test_turned_and_transparent_images_are_what_one_sees(pictures: Path, tmp_path: Path) -> None:
+    """Stored upside down with a note that says so, or with pixels nobody sees: the same images as plain ones."""
+    shown, stored = tmp_path / "shown", tmp_path / "stored"
+    for place in (shown, stored):
+        shutil.copytree(pictures, place / "pictures")
+    turned = Image.Exif()
+    turned[0x0112] = 3  # half a turn
+    for file in (stored / "pictures").rglob("*.png"):
+        image = Image.open(file)
+        if file.parent.name == "dark":
+            image.transpose(Image.Transpose.ROTATE_180).save(file, exif=turned)
+        else:
+            hidden = image.convert("RGBA")
+            hidden.putpixel((0, 0), (1, 2, 3, 0))
+            hidden.save(file)
+            seen = image.copy()
+            seen.putpixel((0, 0), (255, 255, 255))
+            seen.save(shown / file.relative_to(stored))
+    prints = []
+    for place in (shown, stored):
+        complete(place, *SMALL)
+        prints.append(summary(place)["dataset"]["fingerprint"])
+    assert prints[0] == prints[1]
+
+
 def test_a_channel_that_is_constant_is_harmless_and_told(command: Command, pictures: Path, tmp_path: Path) -> None:
     """As in microscopy, where two of three channels may be empty."""
     for file in pictures.rglob("*.png"):
