@@ -96,13 +96,15 @@ def test_what_is_no_image_is_counted_and_what_is_none_of_ours_ignored(
     (cat / "note.txt").symlink_to("nowhere")
     (cat / "._0.png").write_bytes(b"of another system")
     for part in ("train", "test"):
-        hidden = pictures / part / ".ipynb_checkpoints"
-        hidden.mkdir()
-        shutil.copy(cat / "0.png", hidden)
+        for place in (pictures / part, pictures / part / "dark"):  # beside the classes, and within one
+            hidden = place / ".ipynb_checkpoints"
+            hidden.mkdir()
+            shutil.copy(cat / "0.png", hidden)
     done = command(*SMALL)
     assert (done.returncode, done.stderr) == (0, "")
     assert "5 files are left out (2 .gif, 1 .jfif, 1 .txt, 1 no ending)" in done.stdout
     assert summary(tmp_path)["dataset"]["classes"] == 2
+    assert (summary(tmp_path)["n_train"], summary(tmp_path)["n_test"]) == (8, 4)
     described = command(*SMALL, "task=describe")
     assert described.stdout.splitlines()[-2].split()[2] == "2", "outputs of the head"
 

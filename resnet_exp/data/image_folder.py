@@ -27,8 +27,12 @@ PARTS = ("train", "test")
 
 
 def is_image(path: str) -> bool:
-    """Whether a file is taken for an image: by its ending; hidden ones are other programs' business."""
-    return path.lower().endswith(IMG_EXTENSIONS) and not Path(path).name.startswith(".")
+    """Whether a file is taken for an image: by its ending; what is hidden is other programs' business.
+
+    Args:
+        path: below the folder of the images, which itself may be a hidden one.
+    """
+    return path.lower().endswith(IMG_EXTENSIONS) and not any(part.startswith(".") for part in Path(path).parts)
 
 
 def class_names(folder: Path) -> list[str]:
@@ -40,7 +44,7 @@ class Part(ImageFolder):  # type: ignore[misc]
     """The images of `train` or `test`, by class."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(str(folder), is_valid_file=is_image)
+        super().__init__(str(folder), is_valid_file=lambda path: is_image(os.path.relpath(path, folder)))
 
     def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
         names = class_names(Path(directory))
