@@ -61,9 +61,10 @@ class Saver:
         return self.now != self.saved
 
     def save(self) -> None:
-        content = {"state": self.state.state_dict(), "metrics": self.now[1], "origin": self.origin}
+        now = self.now
+        content = {"state": self.state.state_dict(), "metrics": now[1], "origin": self.origin}
         save_checkpoint(self.folder.path, content)
-        self.saved = self.now
+        self.saved = now
 
 
 def train(
