@@ -106,3 +106,6 @@ def test_a_stop_does_not_write_into_a_bar() -> None:
     with tqdm(file=io.StringIO()):
         assert bar_is_open()
     assert not bar_is_open()
+    with pytest.MonkeyPatch.context() as patch:  # one that is being made: it counts, and has nothing yet
+        patch.setattr(tqdm, "_instances", [object.__new__(tqdm)])
+        assert not bar_is_open()

@@ -20,7 +20,7 @@ REQUEUE: int | None = getattr(signal, "SIGUSR2", None)
 def bar_is_open() -> bool:
     """Whether tqdm has begun a line that it has not ended, such as torchvision's of a download."""
     bars = getattr(getattr(sys.modules.get("tqdm"), "tqdm", None), "_instances", ())
-    return any(not bar.disable for bar in list(bars))
+    return any(not getattr(bar, "disable", True) for bar in list(bars))  # one that is being made has no such thing yet
 
 
 def stop_at_once(signum: int, frame: FrameType | None) -> None:
@@ -34,8 +34,10 @@ def stop_at_once(signum: int, frame: FrameType | None) -> None:
     workers.end_workers()
     with suppress(Exception):  # they may be in use just now, or the terminal is gone
         sys.stdout.flush()
+        if bar_is_open():
+            os.write(2, b"\n")
     with suppress(OSError):
-        os.write(2, b"\nstopped\n" if bar_is_open() else b"stopped\n")
+        os.write(2, b"stopped\n")
     os._exit(128 + signum)
 
 
