@@ -79,6 +79,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--ours", nargs="+", default=["auto"], choices=OURS)
     parser.add_argument("--peer", type=Path, metavar="DIR", help="a checkout of akamaster/pytorch_resnet_cifar10")
     parser.add_argument("--together", nargs="+", type=int, default=[], metavar="N", help="runs at once, ours alone")
+    parser.add_argument("--no-start-up", action="store_true", help="do not time --help and a one-step command")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
@@ -406,12 +407,14 @@ def main(arguments: argparse.Namespace) -> None:
         "steps_per_round": length["steps"],
         "matrix_rate": matrices,
         "copy_rate": copies,
-        "start_up": start_up(device),
+        "start_up": None if arguments.no_start_up else start_up(device),
         "nets": {},
     }
     print(f"{record['device']}, torch {record['torch']}, precision {precision.name}")
     print(f"matrix product {matrices / 1e12:.3g} TFLOP/s, copy {copies / 1e9:.3g} GB/s")
-    print("--help in {help_s:.2f} s, one step and its evaluations in {one_step_s:.2f} s\n".format(**record["start_up"]))
+    if begun := record["start_up"]:
+        print("--help in {help_s:.2f} s, one step and its evaluations in {one_step_s:.2f} s".format(**begun))
+    print()
 
     for net in arguments.nets:
         alone = {"device": device, "threads": threads}
