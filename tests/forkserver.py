@@ -25,6 +25,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -306,7 +307,8 @@ def run_code(code: str, arguments: list[str]) -> None:
 if __name__ == "__main__":
     descriptor, *modules = sys.argv[1:]
     for module in modules:
-        import_module(module)
+        if module.startswith(MAIN) or find_spec(module):  # what a library keeps to itself comes and goes
+            import_module(module)
     if sys.platform == "linux":
         assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork has only one of its threads"
     gc.collect()
