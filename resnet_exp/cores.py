@@ -1,17 +1,26 @@
-"""How many cores there are for this process."""
+"""How many cores there are for this process, and how many of them other processes leave free."""
 
 import math
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+STAT = Path("/proc/stat")  # a line a core: ticks as user, nice, system, idle, waiting for a disk, irq, softirq, ...
+IDLE = (3, 4)  # of them
+COUNTED = 7  # of them; what follows is other virtual machines' time, and guests' that was counted before
+SHORTEST = 0.5  # seconds over which a load can be told: a tick is a hundredth
+
+
+def own_cores() -> set[int]:
+    """The cores this process may run on."""
+    return set(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 def count_cores() -> int:
     """The cores this process may use: by its affinity, and by its container's share of the time (Linux)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, cgroup_share())))
+    return max(1, math.ceil(min(len(own_cores()), cgroup_share())))
 
 
 def cgroup_share() -> float:
@@ -35,10 +44,48 @@ def cgroup_share() -> float:
     return share
 
 
-def default_threads() -> int:
-    """Threads for one run: what the user's OpenMP or a scheduler says, else one a core."""
+def times() -> tuple[float, float, float]:
+    """Seconds: on the clock, that this process has computed, that its cores were busy (0 where nobody counts)."""
+    busy, cores = 0, own_cores()
+    with suppress(OSError, ValueError, AttributeError):  # other systems than Linux
+        for line in STAT.read_text().splitlines():
+            name, *ticks = line.split()
+            if name[:3] == "cpu" and name[3:].isdigit() and int(name[3:]) in cores:
+                busy += sum(int(count) for place, count in enumerate(ticks[:COUNTED]) if place not in IDLE)
+        return time.monotonic(), time.process_time(), busy / os.sysconf("SC_CLK_TCK")
+    return time.monotonic(), time.process_time(), 0.0
+
+
+class Neighbours:
+    """What other processes take of this one's cores."""
+
+    def __init__(self) -> None:
+        self.since, self.cores = times(), 0.0
+
+    def look(self) -> float:
+        """Cores' worth of time that they have taken since the last look; soon after it, what that one said."""
+        seconds, own, busy = (now - then for now, then in zip(times(), self.since, strict=True))
+        if seconds >= SHORTEST:
+            self.since, self.cores = times(), max(0.0, (busy - own) / seconds)
+        return self.cores
+
+
+NEIGHBOURS = Neighbours()  # from the start of a command on: torch takes seconds to import
+
+
+def free_cores() -> int:
+    """The cores of `count_cores` that other processes do not keep busy; 1 at least.
+
+    Threads that share a core wait for each other at the end of every operation, hundreds of times a step: on two cores,
+    one of them busy, a step on both takes longer than on one.
+    """
+    return max(1, min(count_cores(), round(len(own_cores()) - NEIGHBOURS.look())))
+
+
+def given_threads() -> int | None:
+    """Threads for one run, where the user's OpenMP or a scheduler says so."""
     for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
         asked = os.environ.get(name, "").split(",")[0]
         if asked.isdigit() and int(asked) > 0:
             return int(asked)
-    return count_cores()
+    return None

@@ -1,13 +1,15 @@
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from resnet_exp.training.device import choose_device, choose_precision, choose_threads, set_up
+from resnet_exp import cores
+from resnet_exp.training.device import Precision, choose_device, choose_precision, choose_threads, set_up
 from resnet_exp.training.facts import describe_device
-from tests.helpers import finish, start
+from tests.helpers import TINY, Settings, finish, run, run_until, start
 
 CPU = torch.device("cpu")
 
@@ -28,14 +30,72 @@ def test_auto_takes_a_gpu_if_there_is_one_and_a_name_is_never_replaced(monkeypat
         choose_device("cuda:2")
 
 
-def test_auto_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def processor(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes torch think that it runs on a processor with these instructions."""
+
+    def pretend(*instructions: str, vectors: str = "AVX512") -> None:
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: vectors)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(instructions, True))
+        for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+            monkeypatch.delenv(name, raising=False)
+
+    return pretend
+
+
+def test_auto_precision_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = torch.device("cuda", 0)
-    assert choose_precision("auto", CPU).name == "off"
-    assert choose_precision("bf16", CPU).name == "bf16"
     for built_in, expected in ((True, "bf16"), (False, "fp16")):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, b=built_in: b)
         assert choose_precision("auto", gpu).name == expected
     assert choose_precision("off", gpu).name == "off"
+
+
+def test_auto_precision_on_a_cpu_is_bf16_where_that_is_native(
+    processor: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for instructions in (("amx_bf16", "avx512_bf16"), ("avx512_f", "avx512_bf16")):
+        processor(*instructions)
+        chosen = choose_precision("auto", CPU)
+        assert chosen.name == "bf16"
+        assert chosen.reason == f"native: {'amx_bf16' if 'amx_bf16' in instructions else 'avx512_bf16'}"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")  # the processor could, oneDNN may not
+    assert choose_precision("auto", CPU) == Precision("off", "cpu", "no native bf16")
+    processor("avx2", vectors="AVX2")
+    assert choose_precision("auto", CPU).name == "off"
+    processor("avx512_f", "amx_tile", "amx_int8")
+    assert choose_precision("auto", CPU).name == "off"
+    assert choose_precision("bf16", CPU) == Precision("bf16", "cpu", "as asked")
+
+
+@pytest.mark.parametrize("instructions", [("avx512_bf16",), ()], ids=["native", "not"])
+def test_a_run_keeps_the_precision_it_began_with(
+    processor: Callable[..., None], settings: Settings, tmp_path: Path, instructions: tuple[str, ...]
+) -> None:
+    """On a processor that would choose another, too."""
+    config = settings(*TINY)
+    processor(*instructions)
+    began = "bf16" if instructions else "off"
+    run(config, tmp_path / "whole")
+    run_until(config, tmp_path / "parts", stop_at=4)
+    processor(*(() if instructions else ("avx512_bf16",)))
+    summary = run(config, tmp_path / "parts")
+    assert summary["choices"]["precision"] == summary["environment"]["precision"] == began
+    assert summary["precision_reason"] == "as it began"
+    assert summary["environment_changes"] == []
+    whole, parts = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "parts"))
+    assert parts == whole
+    summary = run(settings(*TINY, "amp=fp16"), tmp_path / "asked")
+    assert (summary["choices"]["precision"], summary["precision_reason"]) == ("fp16", "as asked")
+
+
+def test_how_the_precision_was_chosen_stands_in_the_first_line(
+    processor: Callable[..., None], settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    processor("amx_bf16")
+    with caplog.at_level("INFO"):
+        run(settings(*TINY), tmp_path)
+    assert any(line.endswith("| precision bf16 (native: amx_bf16)") for line in caplog.messages)
 
 
 def test_autocast_and_scaler_go_with_the_precision() -> None:
@@ -50,12 +110,21 @@ def test_autocast_and_scaler_go_with_the_precision() -> None:
         assert precision.scaler().is_enabled() == scaled
 
 
-def test_threads_stay_as_they_were_while_there_are_cores_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_stay_as_they_were_while_there_are_cores_for_them(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 5}, raising=False)
+    monkeypatch.setattr(cores.NEIGHBOURS, "look", lambda: 0.0)
     assert choose_threads(None) == 4
     assert choose_threads(None, before=3) == 3
     assert choose_threads(None, before=5) == 4
     assert choose_threads(7, before=3) == 7
+    monkeypatch.setattr(cores.NEIGHBOURS, "look", lambda: 1.0)
+    with caplog.at_level("INFO"):
+        assert choose_threads(None) == 3
+    assert caplog.messages == ["other processes keep cores busy: threads=3 (threads=4 takes all cores)"]
+    assert choose_threads(None, before=4) == 4  # sums depend on it
+    assert choose_threads(4) == 4
 
 
 FAULTS = """

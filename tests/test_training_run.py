@@ -16,6 +16,7 @@ from resnet_exp.data.sets import load_dataset
 from resnet_exp.data.stream import BatchStream, Sample
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.training import run as run_module
+from resnet_exp.training.device import choose_precision
 from resnet_exp.training.evaluate import Evaluation
 from resnet_exp.training.loop import columns
 from resnet_exp.training.optim import lr_at
@@ -47,7 +48,7 @@ def test_thirty_steps_lower_the_loss_and_fill_the_run_folder(settings: Settings,
     assert summary["images_per_second"] > 0
     assert summary["dataset"]["name"] == "synthetic shapes"
     assert len(summary["dataset"]["fingerprint"]) == 16
-    assert summary["choices"]["precision"] == "off"
+    assert summary["choices"]["precision"] == choose_precision("auto", torch.device("cpu")).name
     assert summary["versions"]["torch"] == torch.__version__
     for name in ("config.yaml", "metrics.csv", "summary.json", "checkpoint.pt", "checkpoint.prev.pt"):
         assert (tmp_path / name).stat().st_size > 0

@@ -1,6 +1,7 @@
 """The device a run uses, the precision it computes in, and the process-wide switches of torch."""
 
 import ctypes
+import logging
 import os
 import platform
 from contextlib import AbstractContextManager
@@ -8,9 +9,14 @@ from dataclasses import dataclass
 
 import torch
 
-from resnet_exp.cores import count_cores, default_threads
+from resnet_exp.cores import count_cores, free_cores, given_threads
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+# Of a CPU, as torch calls them: with either, a step in bf16 was measured faster than in float32 (docs/performance.md).
+BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
+ISA_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # who sets one keeps oneDNN from instructions, from these too
+
+log = logging.getLogger(__name__)
 
 
 def choose_device(name: str, *, turn: int = 0) -> torch.device:
@@ -36,10 +42,14 @@ def choose_device(name: str, *, turn: int = 0) -> torch.device:
 
 @dataclass(frozen=True)
 class Precision:
-    """`off` (float32 throughout), `bf16` or `fp16` (autocast; BN statistics, loss and weights stay in float32)."""
+    """`off` (float32 throughout), `bf16` or `fp16` (autocast; BN statistics, loss and weights stay in float32).
+
+    `reason` says how it was chosen.
+    """
 
     name: str
     device_type: str
+    reason: str = "as asked"
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -53,25 +63,51 @@ class Precision:
         return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")
 
 
-def choose_precision(amp: str, device: torch.device) -> Precision:
-    """`auto`: off on a CPU; on a GPU bf16 where it is built in, else fp16 with a loss scaler."""
-    if amp == "auto":
-        if device.type == "cpu":
-            amp = "off"
-        else:
-            amp = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return Precision(amp, device.type)
+def choose_precision(amp: str, device: torch.device, *, before: str | None = None) -> Precision:
+    """What was asked for; `auto`: as `before` (a run keeps the precision it began with), else bf16 where it is native.
+
+    Where it is not, a GPU computes in fp16 with a loss scaler, a CPU in float32.
+    """
+    if amp != "auto":
+        return Precision(amp, device.type)
+    if before:
+        return Precision(before, device.type, "as it began")
+    if device.type == "cpu":
+        found = bf16_instructions()
+        return Precision("bf16", "cpu", f"native: {found}") if found else Precision("off", "cpu", "no native bf16")
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return Precision("bf16", device.type, "native")
+    return Precision("fp16", device.type, "no native bf16")
+
+
+def bf16_instructions() -> str | None:
+    """Those with which this CPU multiplies bf16, if torch and its libraries may use them."""
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512") or any(
+        name in os.environ for name in ISA_LIMITS
+    ):
+        return None
+    known = torch.cpu.get_capabilities()
+    return next((name for name in BF16_INSTRUCTIONS if known.get(name)), None)
 
 
 def choose_threads(asked: int | None, *, before: int | None = None) -> int:
-    """What was asked for, else as `before` (sums depend on it) if there are cores enough, else the usual number."""
-    return asked or (before if before and before <= count_cores() else default_threads())
+    """What was asked for, else as `before` (sums depend on it) if there are cores enough, else what OpenMP is told.
+
+    Where nobody says: a thread for each core that other processes leave free.
+    """
+    if given := asked or (before if before and before <= count_cores() else given_threads()):
+        return given
+    threads, cores = free_cores(), count_cores()
+    if threads < cores:
+        log.info("other processes keep cores busy: threads=%d (threads=%d takes all cores)", threads, cores)
+    return threads
 
 
 def set_up(device: torch.device, *, threads: int, deterministic: bool) -> None:
     """Sets every process-wide switch a run relies on, so that one run in a process does not inherit from the last."""
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)
+    if torch.are_deterministic_algorithms_enabled() != deterministic:  # to say so imports torch's compiler: a second
+        torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.allow_tf32 = False  # precision `off` means float32; torch's default convolves in 19 bits
     keep_freed_memory()

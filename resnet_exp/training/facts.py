@@ -135,5 +135,6 @@ def headline(summary: dict[str, Any]) -> str:
         f"{summary['name']} seed {summary['seed']}: {summary['params']:,} parameters,"
         f" {summary['macs'] / 1e6:.1f} million multiply-adds"
         f" | {data['name']}, {summary['n_train']:,} images of {size}x{size}"
-        f" | {summary['steps']:,} steps | {summary['device']}, precision {summary['choices']['precision']}"
+        f" | {summary['steps']:,} steps | {summary['device']}"
+        f" | precision {summary['choices']['precision']} ({summary['precision_reason']})"
     )

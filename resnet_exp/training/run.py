@@ -73,7 +73,8 @@ def prepare(config: Config, *, earlier: Origin | None, turn: int = 0) -> Parts:
     model = Network(net_spec(config.net), num_classes=len(dataset.classes))
     initialise(model, seed=config.seed)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Parts(device, choose_precision(config.amp, device), dataset, preprocess, model)
+    precision = choose_precision(config.amp, device, before=earlier.environment["precision"] if earlier else None)
+    return Parts(device, precision, dataset, preprocess, model)
 
 
 def take_up(config: Config, folder: RunFolder) -> tuple[Origin | None, dict[str, Any] | None]:
@@ -121,7 +122,7 @@ def train_run(
     asked = config.optim.warmup_steps
     warmup_steps = paper_warmup(config.net) if asked == "auto" else asked
     facts = known_before(config, parts.model.spec, parts.dataset, origin=origin, warmup_steps=warmup_steps)
-    facts |= {"device": describe_device(parts.device), "begun_by": begun_by}
+    facts |= {"device": describe_device(parts.device), "precision_reason": parts.precision.reason, "begun_by": begun_by}
     if checkpoint:
         facts["images_per_second"] = folder.summary.get("images_per_second")
     folder.config = {"schema": origin.settings["schema"]} | config.to_dict()

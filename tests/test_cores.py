@@ -1,0 +1,107 @@
+"""How many cores there are, and how many of them other processes leave free."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from resnet_exp import cores
+
+
+def test_a_containers_share_of_the_cores_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    monkeypatch.setattr(cores, "CGROUPS", tmp_path)
+    assert cores.count_cores() == 16
+    for limit, expected in (("250000 100000", 3), ("max 100000", 16), ("50000 100000", 1), ("garbage", 16)):
+        (tmp_path / "cpu.max").write_text(f"{limit}\n")
+        assert cores.count_cores() == expected, limit
+    (tmp_path / "cpu.max").unlink()
+    (tmp_path / "cpu").mkdir()
+    for quota, expected in (("400000", 4), ("-1", 16)):
+        (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
+        (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
+        assert cores.count_cores() == expected
+
+
+@pytest.fixture
+def four_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine of six cores, four of them ours (0, 1, 4, 5); where its kernel counts."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 4, 5}, raising=False)
+    monkeypatch.setattr(cores, "CGROUPS", tmp_path)
+    monkeypatch.setattr(cores, "STAT", tmp_path / "stat")
+    count(tmp_path / "stat")
+    return tmp_path / "stat"
+
+
+def count(stat: Path, **busy: int) -> None:
+    """Writes seconds that cores were busy, by name."""
+    lines = ["cpu  1 2 3 4 5 6 7 0 9 9"]
+    for number in range(6):
+        ticks = 50 * busy.get(f"cpu{number}", 0)  # half of them a user's, half the system's, at 100 a second
+        lines.append(f"cpu{number} {ticks} 0 {ticks} 123456 789 0 0 4321 {ticks} 0")
+    stat.write_text("\n".join([*lines, "intr 1 2 3", ""]))
+
+
+def look_after(seconds: float, *, own: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the clock go on, of which this process computes a part."""
+    now, used = time.monotonic() + seconds, time.process_time() + own
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "process_time", lambda: used)
+
+
+@pytest.mark.parametrize(
+    ("busy", "own", "free"),
+    [
+        ({}, 0, 4),
+        ({"cpu0": 10}, 10, 4),  # by this process itself
+        ({"cpu0": 10, "cpu4": 10}, 10, 3),
+        ({"cpu0": 10, "cpu1": 10, "cpu4": 10, "cpu5": 10}, 0, 1),
+        ({"cpu2": 10, "cpu3": 10}, 0, 4),  # not ours
+        ({"cpu0": 4}, 0, 4),  # now and then
+        ({"cpu0": 6}, 0, 3),
+    ],
+)
+def test_cores_that_others_keep_busy_are_not_free(
+    four_cores: Path, monkeypatch: pytest.MonkeyPatch, busy: dict[str, int], own: float, free: int
+) -> None:
+    monkeypatch.setattr(cores, "NEIGHBOURS", cores.Neighbours())
+    assert cores.free_cores() == 4
+    look_after(10, own=own, monkeypatch=monkeypatch)
+    count(four_cores, **busy)
+    assert cores.free_cores() == free
+    assert cores.free_cores() == free, "too soon for another look"
+    look_after(10, own=0, monkeypatch=monkeypatch)
+    assert cores.free_cores() == 4, "they have ended"
+
+
+def test_a_containers_share_is_not_made_smaller_by_neighbours_elsewhere(
+    four_cores: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu.max").write_text("200000 100000\n")
+    monkeypatch.setattr(cores, "NEIGHBOURS", cores.Neighbours())
+    look_after(10, own=0, monkeypatch=monkeypatch)
+    count(four_cores, cpu0=10, cpu1=10)
+    assert cores.free_cores() == cores.count_cores() == 2
+
+
+@pytest.mark.parametrize("text", [None, "", "cpu0 x y\n", "cpu0\n"])
+def test_where_nobody_counts_all_are_free(four_cores: Path, monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
+    four_cores.unlink()
+    if text is not None:
+        four_cores.write_text(text)
+    monkeypatch.setattr(cores, "NEIGHBOURS", cores.Neighbours())
+    look_after(10, own=0, monkeypatch=monkeypatch)
+    assert cores.free_cores() == 4
+
+
+@pytest.mark.skipif(not cores.STAT.exists(), reason="nobody counts here")
+def test_a_busy_process_is_seen() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        neighbours = cores.Neighbours()
+        time.sleep(4 * cores.SHORTEST)
+        seen = neighbours.look()
+        other.kill()
+    assert seen > 0.3
