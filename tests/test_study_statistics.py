@@ -1,5 +1,6 @@
 """Means, intervals, seeds needed and verdicts: scipy's, hand-computed and published numbers."""
 
+import itertools
 import math
 import sys
 
@@ -13,9 +14,11 @@ from resnet_exp.study.statistics import (
     Difference,
     Estimate,
     Verdict,
+    bootstrap,
     estimate,
     judge,
     paired,
+    probability_worse,
     seeds_needed,
     welch,
 )
@@ -95,7 +98,7 @@ def test_welch_is_scipys() -> None:
         assert (got.value, got.low, got.high, got.t, got.df) == pytest.approx(
             (second.mean() - first.mean(), interval.low, interval.high, test.statistic, test.df), rel=1e-8
         )
-        assert (judge(got) is not Verdict.INCONCLUSIVE) == (test.pvalue < 0.05)
+        assert (judge(got, margin=0) is not Verdict.INCONCLUSIVE) == (test.pvalue < 0.05)
         assert not got.paired
 
 
@@ -157,7 +160,8 @@ def test_five_seeds_cannot_tell_resnet_56_from_110() -> None:
     assert (got.value, got.t, got.df) == pytest.approx((-0.26, -1.70, 8))
     assert (got.low, got.high) == pytest.approx((-0.613, 0.093), abs=5e-4)  # 0.26 / 1.70 * t(0.975, 8) = 0.353
     assert got.seeds_needed == 15
-    assert judge(got) is Verdict.INCONCLUSIVE
+    assert judge(got, margin=0.5) is Verdict.INCONCLUSIVE
+    assert judge(got, margin=1.0) is Verdict.NO_DEGRADATION  # whatever it is, it is less than a point
 
 
 def test_a_deeper_residual_net_improves() -> None:
@@ -181,17 +185,38 @@ def test_one_seed_is_inconclusive_and_keeps_what_was_seen(first: list[float], se
     ("low", "high", "verdict"),
     [
         (1e-9, 2.0, Verdict.DEGRADES),
+        (1e-9, 1.0, Verdict.DEGRADES),  # reaches the margin
+        (1e-9, 0.99, Verdict.NO_DEGRADATION),  # more than none, and less than matters
+        (-0.99, 0.99, Verdict.NO_DEGRADATION),
+        (-0.5, 0.0, Verdict.NO_DEGRADATION),
+        (0.0, 0.0, Verdict.NO_DEGRADATION),
         (0.0, 2.0, Verdict.INCONCLUSIVE),  # touches 0
-        (-1.0, 2.0, Verdict.INCONCLUSIVE),
+        (-1.0, 0.5, Verdict.INCONCLUSIVE),  # reaches the margin
+        (-0.5, 1.0, Verdict.INCONCLUSIVE),
         (-2.0, 0.0, Verdict.INCONCLUSIVE),
-        (0.0, 0.0, Verdict.INCONCLUSIVE),
         (-2.0, -1e-9, Verdict.IMPROVES),
+        (-0.5, -1e-9, Verdict.IMPROVES),  # better is better, however little
         (None, None, Verdict.INCONCLUSIVE),
     ],
 )
 def test_a_verdict_needs_the_whole_interval(low: float | None, high: float | None, verdict: Verdict) -> None:
     difference = Difference(1.0, low, high, t=None, df=None, paired=False, seeds_needed=None)
-    assert judge(difference) is verdict
+    assert judge(difference, margin=1.0) is judge(difference) is verdict
+
+
+def test_within_the_margin_are_two_one_sided_tests() -> None:
+    rng = np.random.default_rng(6)
+    seen = set()
+    for _ in range(200):
+        first, second = (samples(rng, int(rng.integers(2, 20))) for _ in range(2))
+        margin = float(rng.uniform(0, 3))
+        below = stats.ttest_ind(second - margin, first, equal_var=False, alternative="less").pvalue
+        above = stats.ttest_ind(second + margin, first, equal_var=False, alternative="greater").pvalue
+        got = judge(welch(estimate(first.tolist()), estimate(second.tolist())), margin=margin)
+        assert max(below, above) >= 0.025 or got in (Verdict.NO_DEGRADATION, Verdict.IMPROVES)
+        assert max(below, above) < 0.025 or got is not Verdict.NO_DEGRADATION
+        seen.add(got)
+    assert seen == set(Verdict)
 
 
 def test_the_order_of_the_nets_is_only_a_sign() -> None:
@@ -205,9 +230,9 @@ def test_the_order_of_the_nets_is_only_a_sign() -> None:
         assert one.high is not None
         assert (other.value, other.low, other.high) == pytest.approx((-one.value, -one.high, -one.low), rel=1e-12)
         assert other.seeds_needed == one.seeds_needed
-        assert judge(other) is opposite.get(judge(one), Verdict.INCONCLUSIVE)
-        seen.add(judge(one))
-    assert seen == set(Verdict)
+        assert judge(other, margin=0) is opposite.get(judge(one, margin=0), Verdict.INCONCLUSIVE)
+        seen.add(judge(one, margin=0))
+    assert seen == {*opposite, Verdict.INCONCLUSIVE}
 
 
 @pytest.mark.parametrize(("first", "second"), [({0: 9.0}, {0: 9.5}), ({0: 9.0, 1: 9.1}, {1: 9.2, 2: 9.3}), ({}, {})])
@@ -334,4 +359,35 @@ def test_a_power_is_a_probability(power: float) -> None:
 
 
 def test_a_verdict_prints_as_its_word() -> None:
-    assert [f"{verdict}" for verdict in Verdict] == ["degrades", "improves", "inconclusive"]
+    assert [f"{verdict}" for verdict in Verdict] == ["degrades", "improves", "no degradation", "inconclusive"]
+
+
+def test_the_bootstrap_is_of_every_resample_there_is() -> None:
+    first, second = [10.0, 11.0, 13.0], [12.0, 12.5, 16.0]
+    means = [[sum(chosen) / 3 for chosen in itertools.product(values, repeat=3)] for values in (first, second)]
+    all_of_them = [other - one for one in means[0] for other in means[1]]  # 729, each as probable as the others
+    got = bootstrap(estimate(first), estimate(second))
+    assert got == pytest.approx(np.percentile(all_of_them, [2.5, 97.5]), abs=0.1)
+    assert got == bootstrap(estimate(first), estimate(second))  # drawn alike each time
+    assert bootstrap(estimate([8.0, 8.0]), estimate([9.0, 9.0])) == (1.0, 1.0)
+
+
+def test_the_bootstrap_of_many_seeds_is_welchs_interval() -> None:
+    rng = np.random.default_rng(7)
+    first, second = (estimate(rng.normal(mean, 1.0, 200).tolist()) for mean in (8.0, 9.0))
+    welchs = welch(first, second)
+    assert bootstrap(first, second) == pytest.approx((welchs.low, welchs.high), abs=0.02)
+
+
+def test_how_probable_a_worse_run_is() -> None:
+    first, second = [10.0, 11.0, 12.0], [11.0, 12.0, 13.0]
+    u = stats.mannwhitneyu(second, first).statistic
+    assert probability_worse(estimate(first), estimate(second)) == u / 9 == 7 / 9  # two ties, half each
+    assert probability_worse(estimate(second), estimate(first)) == 2 / 9
+    assert probability_worse(PLAIN_20, PLAIN_56) == 1.0
+
+
+def test_one_seed_has_neither_bootstrap_nor_probability() -> None:
+    for one, other in ((estimate([9.0]), PLAIN_20), (PLAIN_20, estimate([9.0]))):
+        assert bootstrap(one, other) is None
+        assert probability_worse(one, other) is None

@@ -1,4 +1,4 @@
-"""The three verdicts, on the numbers of published reproductions, and the sentence that says them."""
+"""The four verdicts, on the numbers of published reproductions, and the sentence that says them."""
 
 import math
 from pathlib import Path
@@ -23,7 +23,7 @@ def arms(folder: Path) -> list[Arm]:
     return group_arms(load_runs(folder))
 
 
-def test_published_plain_nets_degrade_and_residual_nets_stay_open(tmp_path: Path) -> None:
+def test_published_plain_nets_degrade_and_residual_nets_do_not(tmp_path: Path) -> None:
     """nabla0001/resnet: 9.78 ± 0.13 and 12.95 ± 0.22; 7.40 and 7.14, whose t is 1.7 (standard deviations of 0.242)."""
     runs(tmp_path, "plain", 20, mean=9.78, sd=0.13)
     runs(tmp_path, "plain", 56, mean=12.95, sd=0.22)
@@ -32,14 +32,29 @@ def test_published_plain_nets_degrade_and_residual_nets_stay_open(tmp_path: Path
     plain, resnet = by_depth(arms(tmp_path))
     assert (plain.first.name, plain.second.name, plain.verdict) == ("plain20", "plain56", Verdict.DEGRADES)
     assert plain.difference.t == pytest.approx(27.7, abs=0.1)
-    assert (resnet.first.name, resnet.second.name, resnet.verdict) == ("resnet56", "resnet110", Verdict.INCONCLUSIVE)
+    assert (resnet.first.name, resnet.second.name, resnet.verdict) == ("resnet56", "resnet110", Verdict.NO_DEGRADATION)
     assert resnet.difference.t == pytest.approx(-1.7, abs=0.01)
     text = sentence(arms(tmp_path))
     assert text.startswith(
         "Plain nets: depth degrades, the training error of 56 layers is 3.17 points above that of 20 ("
     )
-    assert "resnet nets: inconclusive, the training error of 110 layers is 0.26 points below that of 56 (" in text
+    assert text.endswith(
+        "resnet nets: depth does not degrade, the training error of 110 layers is 0.26 points below that of 56"
+        " (95 % interval -0.61 to +0.09, within 1, 5 seeds)."
+    )
+
+
+def test_what_matters_is_for_the_reader_to_say(tmp_path: Path) -> None:
+    runs(tmp_path, "resnet", 56, mean=7.40, sd=0.2418)
+    runs(tmp_path, "resnet", 110, mean=7.14, sd=0.2418)
+    (comparison,) = by_depth(arms(tmp_path), margin=0.5)
+    assert comparison.verdict == Verdict.INCONCLUSIVE
+    text = sentence(arms(tmp_path), margin=0.5)
+    assert text.startswith(
+        "Resnet nets: inconclusive, the training error of 110 layers is 0.26 points below that of 56"
+    )
     assert text.endswith("5 seeds; about 15 of each would tell).")
+    assert "+0.09, within 0.62, 5 seeds)" in sentence(arms(tmp_path), margin=0.62)
 
 
 def test_a_deeper_net_that_ends_lower_improves(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """The command `resnet-exp-report`: run folders in, comparison out."""
 
 import argparse
+import math
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from resnet_exp.cli.messages import explain, fail
 from resnet_exp.study.report import write_report
+from resnet_exp.study.statistics import MARGIN
 
 
 def expanded(folder: Path) -> Path:
@@ -14,6 +16,18 @@ def expanded(folder: Path) -> Path:
     with suppress(RuntimeError):
         return folder.expanduser()
     return folder
+
+
+def margin(text: str) -> float:
+    """Points of training error.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no number of 0 or more.
+    """
+    with suppress(ValueError):
+        if 0 <= (points := float(text)) < math.inf:
+            return points
+    raise argparse.ArgumentTypeError(f"{text}: must be points of 0 or more, like 1.0")
 
 
 def main() -> None:
@@ -24,11 +38,14 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: report/ in the first DIR)")
     parser.add_argument("--mix", action="store_true", help="compare runs whose recorded choices differ")
+    parser.add_argument(
+        "--margin", type=margin, default=MARGIN, metavar="POINTS", help="a difference within it does not matter: 1.0"
+    )
     arguments = parser.parse_args()
     folders = [expanded(folder) for folder in arguments.dirs]
     out = expanded(arguments.out) if arguments.out else folders[0] / "report"
     try:
-        print(write_report(*folders, out=out, mix=arguments.mix))
+        print(write_report(*folders, out=out, mix=arguments.mix, margin=arguments.margin))
     except (ValueError, OSError) as error:
         fail(explain(error))
         sys.exit(1)

@@ -15,6 +15,7 @@ from resnet_exp.study.figure import save
 from resnet_exp.study.page import render
 from resnet_exp.study.repeat import repeat, settings_of
 from resnet_exp.study.runs import Run, read_study
+from resnet_exp.study.statistics import MARGIN
 from resnet_exp.study.svg import embeddable
 from resnet_exp.study.tables import all_tables, run_table
 from resnet_exp.study.verdict import sentence
@@ -25,11 +26,12 @@ FIGURE_TEXT = (
 )
 
 
-def write_report(*folders: Path, out: Path, mix: bool = False) -> str:
+def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = MARGIN) -> str:
     """Reads the run folders at or under `folders` and writes figure, tables and page to `out`.
 
     Args:
         mix: compare runs although they differ in more than their names say.
+        margin: points of training error within which a difference between two nets does not matter.
 
     Returns:
         What belongs on the screen: final errors, the verdict, where the rest is.
@@ -42,7 +44,8 @@ def write_report(*folders: Path, out: Path, mix: bool = False) -> str:
     notes = [f"left out: {reason}" for reason in left_out]
     arms = group_arms(runs)
     mixed = [f"not comparable: {problem}" for problem in check_comparable(runs, arms, mix=mix)]
-    study, verdict, tables = " · ".join([describe_study(runs, arms), *mixed]), sentence(arms), all_tables(arms)
+    study = " · ".join([describe_study(runs, arms), *mixed])
+    verdict, tables = sentence(arms, margin=margin), all_tables(arms, margin=margin)
     out.mkdir(parents=True, exist_ok=True)
     save(draw_curves(arms, caption=study), out / "curves")
     replace_text(out / "summary.csv", run_table(runs))

@@ -14,10 +14,13 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from scipy import stats
 
 CONFIDENCE = 0.95  # of every interval; each test is two-sided at 1 - CONFIDENCE
+MARGIN = 1.0  # points of %; a difference within it is none that matters here: plain nets degrade by many
+RESAMPLES = 9999  # of a bootstrap, always drawn alike
 POWER = 0.80  # probability of finding a difference that is there: Cohen's convention (1988)
 SEEDS_LIMIT = 10_000  # per arm; a difference that needs more is none that anybody will measure
 NONCENTRALITY_LIMIT = 1e3  # the power is 1.0 in double precision here; scipy's noncentral t is nan from about 1e10
@@ -65,6 +68,7 @@ class Verdict(StrEnum):
 
     DEGRADES = "degrades"
     IMPROVES = "improves"
+    NO_DEGRADATION = "no degradation"
     INCONCLUSIVE = "inconclusive"
 
 
@@ -191,13 +195,60 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Differenc
     )
 
 
-def judge(difference: Difference) -> Verdict:
-    """Degrades if the whole interval lies above 0, improves if below; inconclusive if it touches 0 or there is none.
+def bootstrap(first: Estimate, second: Estimate) -> tuple[float, float] | None:
+    """The interval of the difference that resampling the seeds of each arm gives; None with one seed in an arm.
 
-    Inconclusive is not "no difference": these seeds cannot tell.
+    It asks for no distribution, but of few seeds it is too narrow: resamples hold none but the values that are there.
+    Percentiles over RESAMPLES, each arm by itself, as Agarwal et al. take them (arXiv 2108.13264, section 4).
     """
-    if difference.low is not None and difference.low > 0:
-        return Verdict.DEGRADES
-    if difference.high is not None and difference.high < 0:
+    if first.n < 2 or second.n < 2:
+        return None
+
+    def difference(one: Any, other: Any, axis: int) -> Any:
+        return other.mean(axis=axis) - one.mean(axis=axis)
+
+    drawn = stats.bootstrap(
+        (first.values, second.values),
+        difference,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        vectorized=True,
+        rng=0,
+    )
+    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+
+
+def probability_worse(first: Estimate, second: Estimate) -> float | None:
+    """How probable it is that a run of the second arm ends with the higher error; None with one seed in an arm.
+
+    Over all pairs of their seeds, equal errors counted half: Mann and Whitney's U over the number of pairs, which
+    Agarwal et al. call the probability of improvement (arXiv 2108.13264, section 4.3).
+    """
+    if first.n < 2 or second.n < 2:
+        return None
+    wins = sum((b > a) + (b == a) / 2 for a in first.values for b in second.values)
+    return wins / (first.n * second.n)
+
+
+def judge(difference: Difference, *, margin: float = MARGIN) -> Verdict:
+    """What the interval says of depth.
+
+    Improves if all of it lies below 0; no degradation if all of it lies within `margin` of 0; else degrades if all of
+    it lies above 0. Inconclusive if it holds 0 and reaches over the margin, or if there is none: these seeds cannot
+    tell.
+
+    Within the margin: both one-sided tests, that the difference is below the margin and that it is above its negative,
+    hold at (1 - CONFIDENCE) / 2 each (Schuirmann 1987).
+
+    Args:
+        margin: points of % below which a difference does not matter; 0: there is none.
+    """
+    low, high = difference.low, difference.high
+    if low is None or high is None:
+        return Verdict.INCONCLUSIVE
+    if high < 0:
         return Verdict.IMPROVES
-    return Verdict.INCONCLUSIVE
+    if -margin < low and high < margin:
+        return Verdict.NO_DEGRADATION
+    return Verdict.DEGRADES if low > 0 else Verdict.INCONCLUSIVE

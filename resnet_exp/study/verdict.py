@@ -8,7 +8,7 @@ from itertools import combinations
 
 from resnet_exp.study.arms import Arm
 from resnet_exp.study.describe import flags
-from resnet_exp.study.statistics import Difference, Estimate, Verdict, judge, paired, welch
+from resnet_exp.study.statistics import MARGIN, Difference, Estimate, Verdict, judge, paired, welch
 
 PRIMARY = "train_error_last_tenth"
 
@@ -22,41 +22,44 @@ class Comparison:
     estimates: tuple[Estimate, Estimate]
     difference: Difference  # Welch's, on which the verdict rests
     paired: Difference | None  # over the seeds that both have
+    margin: float  # points; a difference within it does not matter
 
     @property
     def verdict(self) -> Verdict:
-        return judge(self.difference)
+        return judge(self.difference, margin=self.margin)
 
 
-def compare(first: Arm, second: Arm, *, key: str = PRIMARY) -> Comparison | None:
+def compare(first: Arm, second: Arm, *, key: str = PRIMARY, margin: float = MARGIN) -> Comparison | None:
     """None if either has no final error."""
     one, other = first.final(key), second.final(key)
     if one is None or other is None:
         return None
     by_seed = paired(first.by_seed(key), second.by_seed(key))
-    return Comparison(first, second, (one, other), welch(one, other), by_seed)
+    return Comparison(first, second, (one, other), welch(one, other), by_seed, margin)
 
 
-def by_depth(arms: list[Arm]) -> list[Comparison]:
+def by_depth(arms: list[Arm], *, margin: float = MARGIN) -> list[Comparison]:
     """Shallower and deeper net of one variant, every pair that has final errors."""
     pairs = [(first, second) for first, second in combinations(arms, 2) if first.variant == second.variant]
-    return [comparison for pair in pairs if (comparison := compare(*pair))]
+    return [comparison for pair in pairs if (comparison := compare(*pair, margin=margin))]
 
 
-def by_family(arms: list[Arm]) -> list[Comparison]:
+def by_family(arms: list[Arm], *, margin: float = MARGIN) -> list[Comparison]:
     """Two variants at one depth under the same setting, every pair that has final errors; plain nets come first."""
     pairs = [
         (first, second)
         for first, second in combinations(arms, 2)
         if first.depth == second.depth and first.setting == second.setting
     ]
-    return [comparison for pair in pairs if (comparison := compare(*pair))]
+    return [comparison for pair in pairs if (comparison := compare(*pair, margin=margin))]
 
 
-def sentence(arms: list[Arm]) -> str:
+def sentence(arms: list[Arm], *, margin: float = MARGIN) -> str:
     """The verdict in plain words: of each variant its shallowest finished net against its deepest one."""
     widest: dict[str, Comparison] = {}
-    for comparison in by_depth(arms):  # the arms are in order of depth, so the first pair begins with the shallowest
+    for comparison in by_depth(
+        arms, margin=margin
+    ):  # the arms are in order of depth, so the first pair begins with the shallowest
         shallowest = widest.setdefault(comparison.first.variant, comparison).first
         if comparison.first is shallowest:
             widest[comparison.first.variant] = comparison
@@ -73,6 +76,7 @@ def clause(comparison: Comparison) -> str:
     what = {
         Verdict.DEGRADES: "depth degrades",
         Verdict.IMPROVES: "depth improves",
+        Verdict.NO_DEGRADATION: "depth does not degrade",
         Verdict.INCONCLUSIVE: "inconclusive",
     }[comparison.verdict]
     size = f"{abs(difference.value):.2f}"
@@ -86,7 +90,8 @@ def evidence(comparison: Comparison) -> str:
     seeds = f"{' and '.join(map(str, ns))} seed{'' if ns == [1] else 's'}"
     difference = comparison.difference
     if difference.low is not None and difference.high is not None:
-        parts = [f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}, {seeds}"]
+        within = f", within {comparison.margin:g}" if comparison.verdict == Verdict.NO_DEGRADATION else ""
+        parts = [f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}{within}, {seeds}"]
     elif ns[0] == 1:
         parts = [f"{seeds}; an interval takes two or more of each"]
     else:
