@@ -12,17 +12,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
-from torch import Tensor
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from tqdm import tqdm
 
 from resnet_exp.data.decode import DECODER, read_image
+from resnet_exp.data.sets import Arrays
 from resnet_exp.files import DamagedFileError, read_sealed, write_sealed
 
 log = logging.getLogger(__name__)
 
-Arrays = tuple[Tensor, Tensor]  # images (N, S, S, 3) uint8, labels (N,) int64
 PARTS = ("train", "test")
 
 

@@ -6,6 +6,7 @@ import tarfile
 import urllib.error
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,16 +14,15 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torchvision import datasets
 
 from resnet_exp.config import DataConfig
 from resnet_exp.data import synthetic
 from resnet_exp.data.decode import square
-from resnet_exp.data.image_folder import Arrays, class_names, load_image_folder
 
 log = logging.getLogger(__name__)
 
-CIFAR = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
+Arrays = tuple[Tensor, Tensor]  # images (N, S, S, 3) uint8, labels (N,) int64
+CIFAR = {"cifar10": "CIFAR10", "cifar100": "CIFAR100"}  # in torchvision.datasets
 SUBSET_SEED = 0  # which images are held out or used does not depend on the run's seed
 
 
@@ -107,6 +107,8 @@ def load_arrays(config: DataConfig) -> tuple[Arrays, Arrays, list[str]]:
     if config.name in CIFAR:
         return load_cifar(config.name, root=root, download=config.download, image_size=image_size)
     if config.name == "image_folder":
+        from resnet_exp.data.image_folder import load_image_folder  # brings torchvision, which takes a second
+
         return load_image_folder(root, image_size=image_size)
     train, test = (tensors(*synthetic.paint_split(part, image_size=image_size)) for part in ("train", "test"))
     return train, test, list(synthetic.CLASSES)
@@ -115,6 +117,8 @@ def load_arrays(config: DataConfig) -> tuple[Arrays, Arrays, list[str]]:
 def count_classes(config: DataConfig) -> int:
     """How many classes the images have, without reading one."""
     if config.name == "image_folder":
+        from resnet_exp.data.image_folder import class_names
+
         return len(class_names(Path(config.root) / "train"))
     return 100 if config.name == "cifar100" else 10
 
@@ -125,11 +129,13 @@ def load_cifar(name: str, *, root: Path, download: bool, image_size: int) -> tup
     Raises:
         ValueError: a file is missing or damaged, or the download failed.
     """
-    source = CIFAR[name]
+    from torchvision import datasets  # takes a second, which other data need not wait for
+
+    source = getattr(datasets, CIFAR[name])
     expected = f"{root.absolute() / source.base_folder} (archive {source.filename}, MD5 {source.tgz_md5})"
     hint = "set data.root= or RESNET_EXP_DATA to a folder that holds it; data=synthetic needs no download"
 
-    def open_parts(download: bool) -> list[datasets.CIFAR10]:
+    def open_parts(download: bool) -> list[Any]:
         return [source(root, train=train, download=download and train) for train in (True, False)]
 
     try:
@@ -149,7 +155,7 @@ def load_cifar(name: str, *, root: Path, download: bool, image_size: int) -> tup
             f"{name}: download from {source.url} failed: {reason}\nexpected: {expected}\n{hint}"
         ) from error
 
-    def arrays(part: datasets.CIFAR10) -> Arrays:
+    def arrays(part: Any) -> Arrays:
         images = part.data
         if image_size != images.shape[1]:
             images = np.stack([square(Image.fromarray(image), image_size) for image in images])

@@ -11,7 +11,7 @@ from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Split
 from resnet_exp.data.stream import BatchStream, Sample
 from resnet_exp.training.device import Precision
-from resnet_exp.training.speed import capture
+from resnet_exp.training.speed import capture, eager
 from resnet_exp.training.step import Totals
 
 # Images at a time: on a CPU what its caches hold (plain56 at 32x32: 1.5 times as fast as 1000 at a time).
@@ -59,7 +59,7 @@ class Evaluation:
         """
         self.model.eval()
         try:
-            with torch.compiler.set_stance("force_eager"):  # a second compilation costs more than it would save
+            with eager():
                 if self.replay is None:
                     self.replay = capture(self.add_batch, device=self.device, remember=lambda: nothing)
                 self.totals.clear()
@@ -101,7 +101,7 @@ def recompute_batch_norm(
     for norm in norms:
         norm.reset_running_stats()
     model.train()
-    with torch.compiler.set_stance("force_eager"):
+    with eager():
         for number, images in enumerate(batches):
             check()
             for norm in norms:

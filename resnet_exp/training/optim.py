@@ -1,5 +1,7 @@
 """SGD and its learning rate, a pure function of the step."""
 
+import inspect
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,16 @@ def lr_at(step: int, config: OptimConfig, *, warmup_steps: int = 0) -> float:
     return config.lr / FALL**falls
 
 
+class SGD(torch.optim.SGD):
+    """torch's, without what keeps torch's compiler away from it: that imports the compiler, which takes a second."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+    add_param_group = inspect.unwrap(torch.optim.SGD.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.SGD.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.SGD.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.SGD.load_state_dict)
+
+
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.SGD:
     """SGD with momentum, no Nesterov; weight decay on everything, or on `weights` alone (not on BN and biases)."""
     parameters = list(model.parameters())
@@ -25,7 +37,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.SGD:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": config.weight_decay if on_all else 0.0},
     ]
-    optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=True)
+    optimizer = SGD(groups, lr=config.lr, momentum=config.momentum, fused=True)
     if config.momentum:
         for parameter in parameters:  # zero, as they are by definition; torch would make them in the first step
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

@@ -1,7 +1,9 @@
 """What makes a step short where launching costs more than computing: captured graphs, few casts, compiled blocks."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +87,12 @@ class CastWeights:
         torch._foreach_copy_(gradients, [copy.grad for copy in self.copies.values() if copy.grad is not None])
         for original, copy, gradient in zip(self.originals, self.copies.values(), gradients, strict=True):
             original.grad, copy.grad = gradient, None
+
+
+def eager() -> AbstractContextManager[None]:
+    """Within it compiled blocks compute eagerly: to compile them once more takes longer than it would save."""
+    # Whoever never compiled has not imported the compiler, which takes a second, and needs no word with it.
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def choose_compile(asked: bool | str, device: torch.device) -> bool:
