@@ -10,7 +10,18 @@ CGROUPS = Path("/sys/fs/cgroup")
 STAT = Path("/proc/stat")  # a line a core: ticks as user, nice, system, idle, waiting for a disk, irq, softirq, ...
 IDLE = (3, 4)  # of them
 COUNTED = 7  # of them; what follows is other virtual machines' time, and guests' that was counted before
+# How long a thread that waits for others keeps its core before it sleeps, where the user says nothing: libgomp counts
+# turns of a loop (300,000 by default), LLVM's and Intel's OpenMP milliseconds (200). On a quiet machine this costs
+# nothing; where other processes want the cores, threads that spin keep from running those that they wait for.
+OPENMP = {"GOMP_SPINCOUNT": "5000", "KMP_BLOCKTIME": "1"}
 SHORTEST = 0.5  # seconds over which a load can be told: a tick is a hundredth
+
+
+def wait_briefly() -> None:
+    """Has OpenMP do as OPENMP says, if it is not loaded yet: call it before torch is imported."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        for name, value in OPENMP.items():
+            os.environ.setdefault(name, value)
 
 
 def own_cores() -> set[int]:

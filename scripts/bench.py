@@ -3,6 +3,7 @@
 
 python scripts/bench.py                                   resnet20 and resnet110
 python scripts/bench.py --nets plain56 --steps 50         other nets, longer rounds
+python scripts/bench.py --busy 1                          quiet, then beside a process that keeps a core busy
 python scripts/bench.py --peer DIR                        beside a checkout of akamaster/pytorch_resnet_cifar10
 python scripts/bench.py --ours eager blocks net           not compiled, each block compiled, the net compiled as a whole
 python scripts/bench.py --together 2 4                    several runs at once, a process each
@@ -10,7 +11,9 @@ python scripts/bench.py --json outputs/bench.json         all numbers, each roun
 
 Every contender has a process of its own and trains at batch 128 on 50,000 random images of 32x32, in rounds: A B C A B
 C ... Each ratio is that of neighbouring rounds. The conventional loop: DataLoader with workers, torchvision transforms,
-eager float32, loss and error read at every step; the other repository's is the same around its own net. Before a round
+eager float32, loss and error read at every step; the other repository's is the same around its own net. Ours is set up
+as a command sets it up: `auto` in the precision and on the threads that it chooses, `float32`, and `every-core` on all
+cores whoever else is busy, as OpenMP waits by default. Before a round
 the batches that workers prepared while others had their turn are taken away, and a few updates are made untimed, so
 that the workers begin and end it equally far ahead. Of the first contender also: how far it is from the floor that
 arithmetic and memory set, its five costliest operations, and what a checkpoint costs.
@@ -22,6 +25,7 @@ import importlib
 import itertools
 import json
 import os
+import platform
 import re
 import resource
 import statistics
@@ -30,9 +34,9 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_all_start_methods, get_context
@@ -40,6 +44,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_exp.config import NetConfig, OptimConfig
+from resnet_exp.cores import count_cores, wait_briefly
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import FAMILIES, MODELS, net_spec
 
@@ -52,9 +57,17 @@ class Way:
 
     compile: bool | str = "auto"  # as the setting; "net": the net as a whole instead of each block
     amp: str = "auto"  # as the setting
+    follows: bool = True  # whether threads and their waiting are set as the command sets them
 
 
-OURS = {"auto": Way(), "eager": Way(compile=False), "blocks": Way(compile=True), "net": Way(compile="net")}
+OURS = {
+    "auto": Way(),
+    "float32": Way(amp="off"),
+    "every-core": Way(follows=False),
+    "eager": Way(compile=False),
+    "blocks": Way(compile=True),
+    "net": Way(compile="net"),
+}
 BATCH, NUM_IMAGES, SIZE, PADDING = 128, 50_000, 32, 4
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 OPTIM = OptimConfig(lr=0.1, momentum=0.9, weight_decay=1e-4, weight_decay_on="all", milestones=[], warmup_steps=0)
@@ -76,7 +89,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--nets", nargs="+", default=["resnet20", "resnet110"], metavar="NET")
     parser.add_argument("--steps", type=int, default=None, help="updates per round: 10 on a CPU, 200 on a GPU")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--ours", nargs="+", default=["auto"], choices=OURS)
+    parser.add_argument("--ours", nargs="+", default=["auto", "float32"], choices=OURS)
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="then once more beside N busy processes")
     parser.add_argument("--peer", type=Path, metavar="DIR", help="a checkout of akamaster/pytorch_resnet_cifar10")
     parser.add_argument("--together", nargs="+", type=int, default=[], metavar="N", help="runs at once, ours alone")
     parser.add_argument("--no-start-up", action="store_true", help="do not time --help and a one-step command")
@@ -149,6 +163,8 @@ class Trainer:
     """What every contender does when it is told to."""
 
     device: torch.device
+    threads: int
+    precision = "off"
 
     def train(self, count: int) -> None:
         """Makes `count` updates."""
@@ -171,6 +187,9 @@ class Trainer:
         most = sorted(times.items(), key=lambda item: -item[1])[:5]
         return [(name, time_us / 1e3 / count, time_us / sum(times.values())) for name, time_us in most]
 
+    def conditions(self) -> dict[str, Any]:
+        return {"precision": self.precision, "threads": self.threads}
+
     def peak_memory(self) -> int:
         """Bytes: on a GPU what torch took of it, on a CPU the largest this process has been."""
         if self.device.type == "cuda":
@@ -181,9 +200,11 @@ class Trainer:
 class Ours(Trainer):
     """The update that `training.loop.train` repeats."""
 
-    def __init__(self, net: str, way: Way, *, device: torch.device, threads: int) -> None:
-        set_up(device, threads=threads, deterministic=False)
+    def __init__(self, net: str, way: Way, *, device: torch.device, threads: int | None = None) -> None:
+        self.threads = choose_threads(threads) if way.follows else count_cores()
+        set_up(device, threads=self.threads, deterministic=False)
         self.device, precision = device, choose_precision(way.amp, device)
+        self.precision = precision.name
         model = build(net).to(device=device, memory_format=torch.channels_last).train()
         if choose_compile(way.compile == "net" or way.compile, device):
             compile_blocks([model] if way.compile == "net" else model.blocks)
@@ -227,8 +248,9 @@ class Pictures(datasets.CIFAR10):
 class Conventional(Trainer):
     """The loop that most repositories have, the other one too; `peer` is its folder."""
 
-    def __init__(self, net: str, *, device: torch.device, threads: int, peer: Path | None = None) -> None:
-        torch.set_num_threads(threads)
+    def __init__(self, net: str, *, device: torch.device, peer: Path | None = None) -> None:
+        self.threads = count_cores()
+        torch.set_num_threads(self.threads)
         torch.backends.cudnn.benchmark = True
         self.device, gpu = device, device.type == "cuda"
         if peer:
@@ -266,15 +288,24 @@ class Conventional(Trainer):
 class Contender(ProcessPoolExecutor):
     """A trainer in a process of its own; made once it has done a step, so that none disturbs another's start.
 
+    Args:
+        make: makes the trainer.
+        follows: whether its threads wait as those of the command do.
+
     Raises:
         BrokenProcessPool: it ended before its time.
     """
 
     trainer: Trainer  # in the process itself
 
-    def __init__(self, make: Callable[[], Trainer]) -> None:
+    def __init__(self, make: Callable[[], Trainer], *, follows: bool) -> None:
         super().__init__(1, get_context("spawn"))
+        before = os.environ.copy()
+        if follows:
+            wait_briefly()  # read by OpenMP when it is loaded
         self.start_up = self.submit(self.begin, make).result()
+        os.environ.clear()
+        os.environ.update(before)
 
     @classmethod
     def begin(cls, make: Callable[[], Trainer]) -> dict[str, float]:
@@ -290,11 +321,38 @@ class Contender(ProcessPoolExecutor):
         return self.submit(self.obey, method, *values)
 
 
-def measure(makers: dict[str, Callable[[], Trainer]], *, steps: int, rounds: int) -> dict[str, Any]:
-    """Images per second in each round, start-up and memory of each; of the first alone what its time goes into."""
+# Ends with whoever started it, even if that one is killed.
+LOOP = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Keeps `count` cores busy with processes of their own."""
+    processes = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def measure(
+    makers: dict[str, Callable[[], Trainer]], *, steps: int, rounds: int, neighbours: int = 0
+) -> dict[str, Any]:
+    """Images per second in each round, start-up and memory of each; of the first alone what its time goes into.
+
+    Args:
+        neighbours: busy processes beside all of it.
+    """
     with ExitStack() as stack:
-        running = {name: stack.enter_context(Contender(make)) for name, make in makers.items()}
-        found: dict[str, Any] = {n: {"start_up": c.start_up, "images_per_second": []} for n, c in running.items()}
+        stack.enter_context(busy(neighbours))
+        follows = {name: name in OURS and OURS[name].follows for name in makers}
+        running = {n: stack.enter_context(Contender(make, follows=follows[n])) for n, make in makers.items()}
+        found: dict[str, Any] = {
+            name: contender.tell("conditions").result() | {"start_up": contender.start_up, "images_per_second": []}
+            for name, contender in running.items()
+        }
         for _ in range(rounds):
             for name, contender in running.items():
                 contender.tell("settle").result()
@@ -310,7 +368,7 @@ def measure(makers: dict[str, Callable[[], Trainer]], *, steps: int, rounds: int
 def together(makers: list[Callable[[], Trainer]], *, steps: int, rounds: int) -> list[float]:
     """Images per second of several at once, all of them summed, in each round."""
     with ExitStack() as stack:
-        running = [stack.enter_context(Contender(make)) for make in makers]
+        running = [stack.enter_context(Contender(make, follows=True)) for make in makers]
 
         def all_at_once(method: str, *values: int) -> None:
             for done in [contender.tell(method, *values) for contender in running]:
@@ -349,6 +407,14 @@ def floor(net: str, *, matrices: float, copies: float, bytes_a_value: int) -> di
     return {"arithmetic_ms": 1e3 * operations / matrices, "memory_ms": 1e3 * 5 * values * bytes_a_value / copies}
 
 
+def processor() -> str:
+    """The CPU's own name, where the system tells."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or "unknown processor"
+
+
 def start_up(device: torch.device) -> dict[str, float]:
     """Seconds to `--help`, and to the end of a command that trains a single step; medians of three."""
     one = ["data=synthetic", "data.train_limit=256", "data.test_limit=10", "train.steps=1", "fresh=true"]
@@ -364,6 +430,11 @@ def start_up(device: torch.device) -> dict[str, float]:
 
 def show(net: str, found: dict[str, Any]) -> None:
     """The table of one net; the first contender is what the others are compared with."""
+    show_contenders(net, found)
+    show_first(net, found)
+
+
+def show_contenders(net: str, found: dict[str, Any]) -> None:
     (first, best), *_ = found["contenders"].items()
     for name, of_one in found["contenders"].items():
         rates, start = of_one["images_per_second"], of_one["start_up"]
@@ -371,11 +442,16 @@ def show(net: str, found: dict[str, Any]) -> None:
         ratio = [a / b for a, b in zip(best["images_per_second"], rates, strict=True)]
         spread = f"{statistics.median(ratio):.2f} ({min(ratio):.2f} to {max(ratio):.2f})"
         print(
-            f"{net:<10} {name:<13} {rate:9.0f} images/s {1e3 * BATCH / rate:9.2f} ms/step"
-            f" {of_one['peak_memory_bytes'] / 1e9:7.2f} GB"
+            f"{net:<10} {name:<13} {of_one['precision']:<4} {of_one['threads']:2} threads"
+            f" {rate:9.0f} images/s {1e3 * BATCH / rate:9.2f} ms/step {of_one['peak_memory_bytes'] / 1e9:7.2f} GB"
             f"   import {start['import_s']:5.1f} s, to the first step {start['first_step_s']:5.1f} s"
             + (f"   {first} is {spread} times as fast" if name != first else "")
         )
+
+
+def show_first(net: str, found: dict[str, Any]) -> None:
+    """What the time of the first contender goes into."""
+    first, best = next(iter(found["contenders"].items()))
     step, limits = BATCH / statistics.median(best["images_per_second"]), found["floor"]
     save, size = found["checkpoint"]["seconds"], found["checkpoint"]["bytes"]
     print(
@@ -390,7 +466,7 @@ def show(net: str, found: dict[str, Any]) -> None:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    device, threads = choose_device(arguments.device), choose_threads(None)
+    device, threads = choose_device(arguments.device), count_cores()
     set_up(device, threads=threads, deterministic=False)
     precision = choose_precision("auto", device)
     dtype = precision.dtype or torch.float32
@@ -401,6 +477,7 @@ def main(arguments: argparse.Namespace) -> None:
     Path("outputs").mkdir(exist_ok=True)
     record: dict[str, Any] = {
         "device": describe_device(device),
+        "processor": processor(),
         "torch": str(torch.__version__),
         "precision": precision.name,
         "batch_size": BATCH,
@@ -410,24 +487,29 @@ def main(arguments: argparse.Namespace) -> None:
         "start_up": None if arguments.no_start_up else start_up(device),
         "nets": {},
     }
-    print(f"{record['device']}, torch {record['torch']}, precision {precision.name}")
+    print(f"{record['device']}, {record['processor']}, torch {record['torch']}, precision {precision.name}")
     print(f"matrix product {matrices / 1e12:.3g} TFLOP/s, copy {copies / 1e9:.3g} GB/s")
     if begun := record["start_up"]:
         print("--help in {help_s:.2f} s, one step and its evaluations in {one_step_s:.2f} s".format(**begun))
     print()
 
     for net in arguments.nets:
-        alone = {"device": device, "threads": threads}
-        makers: dict[str, Any] = {name: partial(Ours, net, OURS[name], **alone) for name in arguments.ours}
-        makers["conventional"] = partial(Conventional, net, **alone)
+        makers: dict[str, Any] = {name: partial(Ours, net, OURS[name], device=device) for name in arguments.ours}
+        makers["conventional"] = partial(Conventional, net, device=device)
         if arguments.peer and re.search(rf"^def {net}\(|^{net} *=", (arguments.peer / "resnet.py").read_text(), re.M):
-            makers["peer"] = partial(Conventional, net, **alone, peer=arguments.peer)
+            makers["peer"] = partial(Conventional, net, device=device, peer=arguments.peer)
         found = measure(makers, **length)
         found["floor"] = floor(net, matrices=matrices, copies=copies, bytes_a_value=dtype.itemsize)
         record["nets"][net] = found | {"together": {}}
         show(net, found)
+        if arguments.busy:
+            beside = measure(makers, **length, neighbours=arguments.busy)
+            record["nets"][net]["busy"] = {"processes": arguments.busy, "contenders": beside["contenders"]}
+            print(f"beside {arguments.busy} busy process{'' if arguments.busy == 1 else 'es'}:")
+            show_contenders(net, beside)
+            print()
         for count in arguments.together:
-            shared = alone | {"threads": max(1, threads // count)}
+            shared = {"device": device, "threads": max(1, threads // count)}
             in_all = together([partial(Ours, net, Way(), **shared)] * count, **length)
             print(f"{net:<10} {count} processes  {statistics.median(in_all):9.0f} images/s in all")
             record["nets"][net]["together"][f"{count} processes"] = in_all

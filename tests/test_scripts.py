@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from resnet_exp.cores import count_cores
 from tests.helpers import ROOT
 
 PEER = """
@@ -31,7 +32,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     (folder / "peer").mkdir()
     (folder / "peer" / "resnet.py").write_text(PEER)
     arguments = ["--nets", "resnet8", "plain8", "--steps", "1", "--rounds", "2", "--peer", "peer", "--together", "2"]
-    done = bench(folder, *arguments, "--ours", "auto", "eager", "--json", "b.json")
+    done = bench(folder, *arguments, "--ours", "auto", "float32", "--busy", "1", "--json", "b.json")
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
@@ -41,16 +42,23 @@ def test_the_benchmark_compares_and_records(measured: tuple[Path, str]) -> None:
     folder, printed = measured
     record: dict[str, Any] = json.loads((folder / "b.json").read_text())
     assert {net: list(found["contenders"]) for net, found in record["nets"].items()} == {
-        "resnet8": ["auto", "eager", "conventional", "peer"],
-        "plain8": ["auto", "eager", "conventional"],
+        "resnet8": ["auto", "float32", "conventional", "peer"],
+        "plain8": ["auto", "float32", "conventional"],
     }
     for found in record["nets"].values():
+        assert found["contenders"]["float32"]["precision"] == found["contenders"]["conventional"]["precision"] == "off"
+        assert found["busy"]["processes"] == 1
+        beside = found["busy"]["contenders"]
+        assert beside.keys() == found["contenders"].keys()
+        assert beside["auto"]["threads"] <= beside["conventional"]["threads"] == count_cores()
         assert len(found["costliest"]) == 5
         assert len(found["together"]["2 processes"]) == 2
         for of_one in found["contenders"].values():
             assert len(of_one["images_per_second"]) == 2
             assert min(*of_one["images_per_second"], of_one["peak_memory_bytes"], *of_one["start_up"].values()) > 0
-    assert printed.count("times as fast") == 5
+    assert printed.count("times as fast") == 2 * 5
+    assert printed.count("beside 1 busy process:") == 2
+    assert record["processor"]
 
 
 @pytest.mark.slow

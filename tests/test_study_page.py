@@ -142,6 +142,9 @@ def test_verdicts_are_badges_with_their_words() -> None:
     assert badges == [(f"badge {word}", word) for word in ("degrades", "degrades", "improves", "inconclusive")]
     table = Table("c", ["a", "b"], [["x", "improves a lot"]])
     assert 'class="badge' not in page_of("<svg></svg>", tables=[table])
+    page = page_of("<svg></svg>", tables=[Table("c", ["a", "b"], [["x", "no degradation"]])])
+    assert '<span class="badge no-degradation">no degradation</span>' in page
+    assert ".no-degradation {" in page
 
 
 def test_nothing_is_fetched_or_run(svg: str) -> None:

@@ -71,6 +71,21 @@ def test_the_command_reports_and_explains(study: Path, tmp_path: Path, command: 
         assert len(failed.stderr.splitlines()) <= 3
 
 
+def test_the_margin_is_the_readers_choice(study: Path, command: Command) -> None:
+    for seed in (0, 1):  # 20 layers end at 28 with either seed: the interval is from -12.2 to +13.2
+        write_run(study, "resnet", 110, seed, [60, 35, 27.5 + 2 * seed])
+    verdicts = {}
+    for margin in ("1", "0", "20"):
+        done = command("study", "--margin", margin, module="resnet_exp.cli.report")
+        verdicts[margin] = done.stdout.partition("resnet nets: ")[2].partition(",")[0]
+        assert f"lies within {margin} of 0" in (study / "report" / "summary.md").read_text()
+    assert verdicts == {"1": "inconclusive", "0": "inconclusive", "20": "depth does not degrade"}
+    for wrong in ("x", "-1", "inf", "nan"):
+        failed = command("study", "--margin", wrong, module="resnet_exp.cli.report")
+        assert failed.returncode == 2
+        assert f"{wrong}: must be points of 0 or more" in failed.stderr
+
+
 FAITHFUL = {
     "steps": 64000,
     "n_train": 50000,

@@ -58,3 +58,17 @@ def test_the_rows_of_all_runs_say_dead_too(tmp_path: Path) -> None:
 def test_a_bar_in_a_cell_does_not_end_it(text: str) -> None:
     *_, line = lines_of(Table("caption", ["one", "two"], [[text, "x"]]))
     assert line.replace(r"\|", "").count("|") == 3
+
+
+def test_a_pair_has_its_bootstrap_and_how_often_the_second_is_worse(study: Path) -> None:
+    """Plain nets end at 30 and 32, and at 50 and 52; residual ones of 20 layers at 28, of 56 at 25."""
+    table = all_tables(group_arms(load_runs(study)), margin=0.5)[1]
+    plain, resnet = (dict(zip(table.header, row, strict=True)) for row in table.rows)
+    assert (plain["bootstrap"], plain["second is worse"], plain["verdict"]) == ("[+18.00, +22.00]", "100%", "degrades")
+    assert (resnet["bootstrap"], resnet["second is worse"]) == ("[-3.00, -3.00]", "0%")
+    assert "within 0.5 of 0" in table.note
+    write_run(study, "plain", 110, 0, [60.0])
+    table = all_tables(group_arms(load_runs(study)))[1]
+    alone = dict(zip(table.header, table.rows[1], strict=True))
+    assert alone["nets"] == "plain20 → plain110"
+    assert (alone["bootstrap"], alone["second is worse"]) == ("-", "-")

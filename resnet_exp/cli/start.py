@@ -11,12 +11,14 @@ from importlib import import_module
 
 from resnet_exp.cli.signals import ASKING, catch_signals
 from resnet_exp.cli.workers import end_workers
+from resnet_exp.cores import wait_briefly
 
 
 def run(module: str) -> None:
     """Imports a module, calls its `main` and ends the process. Exit codes of a stop: 130 SIGINT, 143
     SIGTERM, 129 SIGHUP."""
     catch_signals()
+    wait_briefly()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries, to their programmers; -W or PYTHONWARNINGS shows them
     for stream in (sys.stdout, sys.stderr):
