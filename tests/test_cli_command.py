@@ -258,6 +258,16 @@ def test_a_sweep_trains_draws_skips_and_survives_a_failing_job(command: Command,
     assert re.findall(r"#\d : .*(seed=\d)", mixed.stdout) == ["seed=0"] * 2 + ["seed=1"] * 2
 
 
+def test_a_run_that_compiles_nothing_imports_no_compiler(tmp_path: Path) -> None:
+    """Nor torchvision, which brings it: together they take as long to import as torch itself."""
+    process = start_fresh(tmp_path, *TINY, program=(sys.executable, "-X", "importtime", "-m", "resnet_exp"))
+    code, _, err = finish(process)
+    assert code == 0
+    imported = {line.rpartition("|")[2].strip() for line in err.splitlines()}
+    assert "torch.optim" in imported
+    assert not imported & {"torch._dynamo", "torch._inductor", "torchvision", "sympy"}
+
+
 def test_an_experiment_is_a_sweep_of_its_own(command: Command, tmp_path: Path) -> None:
     small = ["data.train_limit=64", "data.test_limit=32", "data.image_size=8", "width=2"]
     done = command("experiment=quick", *small, "train.steps=2", "threads=1", "depth=8")

@@ -105,3 +105,31 @@ def test_a_busy_process_is_seen() -> None:
         seen = neighbours.look()
         other.kill()
     assert seen > 0.3
+
+
+WAITING = """
+import os, sys, types
+command = types.ModuleType("command")
+command.main = lambda: print("torch" in sys.modules, *(os.environ.get(name) for name in sys.argv[1:]))
+sys.modules["command"] = command
+from resnet_exp.cli.start import run
+run("command")
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, ["5000", "1"]),
+        ({"GOMP_SPINCOUNT": "7"}, ["7", "1"]),
+        ({"OMP_WAIT_POLICY": "active"}, ["None", "None"]),
+    ],
+    ids=str,
+)
+def test_openmp_is_told_before_torch_is_there_unless_the_user_told_it(
+    environment: dict[str, str], expected: list[str]
+) -> None:
+    clean = {key: value for key, value in os.environ.items() if key not in (*cores.OPENMP, "OMP_WAIT_POLICY")}
+    words = [sys.executable, "-c", WAITING, *cores.OPENMP]
+    done = subprocess.run(words, env=clean | environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", *expected]
