@@ -9,12 +9,14 @@ from pathlib import Path
 CGROUPS = Path("/sys/fs/cgroup")
 STAT = Path("/proc/stat")  # a line a core: ticks as user, nice, system, idle, waiting for a disk, irq, softirq, ...
 IDLE = (3, 4)  # of them
-COUNTED = 7  # of them; what follows is other virtual machines' time, and guests' that was counted before
+# Of them; what follows is other virtual machines' time, and guests' that was counted before. `nice` counts in full: it
+# yields to its own session alone (autogroups).
+COUNTED = 7
 # How long a thread that waits for others keeps its core before it sleeps, where the user says nothing: libgomp counts
 # turns of a loop (300,000 by default), LLVM's and Intel's OpenMP milliseconds (200). On a quiet machine this costs
 # nothing; where other processes want the cores, threads that spin keep from running those that they wait for.
 OPENMP = {"GOMP_SPINCOUNT": "5000", "KMP_BLOCKTIME": "1"}
-SHORTEST = 0.5  # seconds over which a load can be told: a tick is a hundredth
+SHORTEST, LONGEST = 0.5, 10.0  # seconds over which a load can be told (a tick is a hundredth), and is that of today
 
 
 def wait_briefly() -> None:
@@ -74,7 +76,13 @@ class Neighbours:
         self.since, self.cores = times(), 0.0
 
     def look(self) -> float:
-        """Cores' worth of time that they have taken since the last look; soon after it, what that one said."""
+        """Cores' worth of time that they take: since the last look; soon after it, what that one said.
+
+        Long after it, as where one job of a sweep follows another, it takes a second to look anew.
+        """
+        if time.monotonic() - self.since[0] > LONGEST:
+            self.since = times()
+            time.sleep(2 * SHORTEST)
         seconds, own, busy = (now - then for now, then in zip(times(), self.since, strict=True))
         if seconds >= SHORTEST:
             self.since, self.cores = times(), max(0.0, (busy - own) / seconds)

@@ -201,7 +201,7 @@ class Ours(Trainer):
     """The update that `training.loop.train` repeats."""
 
     def __init__(self, net: str, way: Way, *, device: torch.device, threads: int | None = None) -> None:
-        self.threads = choose_threads(threads) if way.follows else count_cores()
+        self.threads = choose_threads(threads, device=device) if way.follows else count_cores()
         set_up(device, threads=self.threads, deterministic=False)
         self.device, precision = device, choose_precision(way.amp, device)
         self.precision = precision.name

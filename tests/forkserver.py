@@ -25,10 +25,11 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
+
+from resnet_exp import cores
 
 MAIN = "resnet_exp"
 REPORT = "resnet_exp.cli.report"  # its command goes through `cli.start`, like the other
@@ -261,6 +262,7 @@ def become_new(request: dict[str, Any], pipes: list[int]) -> None:
         setattr(sys, f"__{name}__", getattr(sys, name))
     if request["start_new_session"]:
         os.setsid()
+    cores.NEIGHBOURS = cores.Neighbours()
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
@@ -307,8 +309,11 @@ def run_code(code: str, arguments: list[str]) -> None:
 if __name__ == "__main__":
     descriptor, *modules = sys.argv[1:]
     for module in modules:
-        if module.startswith(MAIN) or find_spec(module):  # what a library keeps to itself comes and goes
+        try:
             import_module(module)
+        except ModuleNotFoundError:
+            if module.startswith(MAIN):
+                raise  # but what a library keeps to itself comes and goes
     if sys.platform == "linux":
         assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork has only one of its threads"
     gc.collect()

@@ -259,7 +259,7 @@ def test_a_sweep_trains_draws_skips_and_survives_a_failing_job(command: Command,
 
 
 def test_a_run_that_compiles_nothing_imports_no_compiler(tmp_path: Path) -> None:
-    """Nor torchvision, which brings it: together they take as long to import as torch itself."""
+    """Nor torchvision, which brings it and which generated images do without."""
     process = start_fresh(tmp_path, *TINY, program=(sys.executable, "-X", "importtime", "-m", "resnet_exp"))
     code, _, err = finish(process)
     assert code == 0

@@ -32,6 +32,7 @@ def four_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 4, 5}, raising=False)
     monkeypatch.setattr(cores, "CGROUPS", tmp_path)
     monkeypatch.setattr(cores, "STAT", tmp_path / "stat")
+    monkeypatch.setattr(cores, "LONGEST", 60)
     count(tmp_path / "stat")
     return tmp_path / "stat"
 
@@ -77,6 +78,20 @@ def test_cores_that_others_keep_busy_are_not_free(
     assert cores.free_cores() == 4, "they have ended"
 
 
+def test_what_was_long_ago_is_no_matter(four_cores: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job of a sweep begins; beside the one before it, for an hour, all cores were busy. Now one is."""
+    monkeypatch.setattr(cores, "NEIGHBOURS", cores.Neighbours())
+    look_after(3600, own=0, monkeypatch=monkeypatch)
+    count(four_cores, cpu0=3600, cpu1=3600, cpu4=3600, cpu5=3600)
+
+    def sleep(seconds: float) -> None:
+        look_after(seconds, own=0, monkeypatch=monkeypatch)
+        count(four_cores, cpu0=3601, cpu1=3600, cpu4=3600, cpu5=3600)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert cores.free_cores() == 3
+
+
 def test_a_containers_share_is_not_made_smaller_by_neighbours_elsewhere(
     four_cores: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,10 +115,12 @@ def test_where_nobody_counts_all_are_free(four_cores: Path, monkeypatch: pytest.
 @pytest.mark.skipif(not cores.STAT.exists(), reason="nobody counts here")
 def test_a_busy_process_is_seen() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
-        neighbours = cores.Neighbours()
-        time.sleep(4 * cores.SHORTEST)
-        seen = neighbours.look()
-        other.kill()
+        try:
+            neighbours = cores.Neighbours()
+            time.sleep(4 * cores.SHORTEST)
+            seen = neighbours.look()
+        finally:
+            other.kill()
     assert seen > 0.3
 
 

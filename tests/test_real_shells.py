@@ -216,8 +216,8 @@ def test_another_logging_of_hydras_is_no_trouble(command: Command, tmp_path: Pat
 
 def test_a_home_that_is_not_to_be_had_only_costs_time(tmp_path: Path) -> None:
     """No HOME, and a user whom the system does not know."""
-    code = "import os\nos.environ.pop('HOME', None)\nos.environ.pop('XDG_CACHE_HOME', None)\nos.setuid(54321)\n"
-    code += "from pathlib import Path\nfrom resnet_exp.data.image_folder import cache_file\n"
+    code = "import os\nfrom pathlib import Path\nfrom resnet_exp.data.image_folder import cache_file\n"
+    code += "os.environ.pop('HOME', None)\nos.environ.pop('XDG_CACHE_HOME', None)\nos.setuid(54321)\n"
     code += "print(cache_file(Path('pictures'), image_size=8))"
     if os.getuid() != 0:
         pytest.skip("only root may become another user")

@@ -59,8 +59,10 @@ def test_auto_precision_on_a_cpu_is_bf16_where_that_is_native(
         chosen = choose_precision("auto", CPU)
         assert chosen.name == "bf16"
         assert chosen.reason == f"native: {'amx_bf16' if 'amx_bf16' in instructions else 'avx512_bf16'}"
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")  # the processor could, oneDNN may not
-    assert choose_precision("auto", CPU) == Precision("off", "cpu", "no native bf16")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
+    assert choose_precision("auto", CPU).name == "bf16"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx512_core")  # the processor could, oneDNN may not
+    assert choose_precision("auto", CPU) == Precision("off", "cpu", "neither AVX512-BF16 nor AMX to use")
     processor("avx2", vectors="AVX2")
     assert choose_precision("auto", CPU).name == "off"
     processor("avx512_f", "amx_tile", "amx_int8")
@@ -70,7 +72,11 @@ def test_auto_precision_on_a_cpu_is_bf16_where_that_is_native(
 
 @pytest.mark.parametrize("instructions", [("avx512_bf16",), ()], ids=["native", "not"])
 def test_a_run_keeps_the_precision_it_began_with(
-    processor: Callable[..., None], settings: Settings, tmp_path: Path, instructions: tuple[str, ...]
+    processor: Callable[..., None],
+    settings: Settings,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    instructions: tuple[str, ...],
 ) -> None:
     """On a processor that would choose another, too."""
     config = settings(*TINY)
@@ -79,10 +85,15 @@ def test_a_run_keeps_the_precision_it_began_with(
     run(config, tmp_path / "whole")
     run_until(config, tmp_path / "parts", stop_at=4)
     processor(*(() if instructions else ("avx512_bf16",)))
+    caplog.set_level("INFO")
     summary = run(config, tmp_path / "parts")
     assert summary["choices"]["precision"] == summary["environment"]["precision"] == began
-    assert summary["precision_reason"] == "as it began"
+    assert summary["precision_reason"] == (
+        "native: avx512_bf16" if instructions else "neither AVX512-BF16 nor AMX to use"
+    )
     assert summary["environment_changes"] == []
+    assert any(line.endswith(f"| precision {began} (as it began)") for line in caplog.messages)
+    assert any("takes this CPU much longer" in line for line in caplog.messages) == bool(instructions)
     whole, parts = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "parts"))
     assert parts == whole
     summary = run(settings(*TINY, "amp=fp16"), tmp_path / "asked")
@@ -115,16 +126,17 @@ def test_threads_stay_as_they_were_while_there_are_cores_for_them(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 5}, raising=False)
     monkeypatch.setattr(cores.NEIGHBOURS, "look", lambda: 0.0)
-    assert choose_threads(None) == 4
-    assert choose_threads(None, before=3) == 3
-    assert choose_threads(None, before=5) == 4
-    assert choose_threads(7, before=3) == 7
+    assert choose_threads(None, device=CPU) == 4
+    assert choose_threads(None, device=CPU, before=3) == 3
+    assert choose_threads(None, device=CPU, before=5) == 4
+    assert choose_threads(7, device=CPU, before=3) == 7
     monkeypatch.setattr(cores.NEIGHBOURS, "look", lambda: 1.0)
     with caplog.at_level("INFO"):
-        assert choose_threads(None) == 3
+        assert choose_threads(None, device=torch.device("cuda", 0)) == 4
+        assert choose_threads(None, device=CPU) == 3
     assert caplog.messages == ["other processes keep cores busy: threads=3 (threads=4 takes all cores)"]
-    assert choose_threads(None, before=4) == 4  # sums depend on it
-    assert choose_threads(4) == 4
+    assert choose_threads(None, device=CPU, before=4) == 4  # sums depend on it
+    assert choose_threads(4, device=CPU) == 4
 
 
 FAULTS = """

@@ -39,7 +39,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: report/ in the first DIR)")
     parser.add_argument("--mix", action="store_true", help="compare runs whose recorded choices differ")
     parser.add_argument(
-        "--margin", type=margin, default=MARGIN, metavar="POINTS", help="a difference within it does not matter: 1.0"
+        "--margin",
+        type=margin,
+        default=MARGIN,
+        metavar="POINTS",
+        help="less does not matter (default: 1)",
     )
     arguments = parser.parse_args()
     folders = [expanded(folder) for folder in arguments.dirs]

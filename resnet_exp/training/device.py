@@ -12,9 +12,10 @@ import torch
 from resnet_exp.cores import count_cores, free_cores, given_threads
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-# Of a CPU, as torch calls them: with either, a step in bf16 was measured faster than in float32 (docs/performance.md).
+# Of an x86 CPU, as torch calls them: with them a step in bf16 is faster than in float32 (docs/performance.md).
 BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
-ISA_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # who sets one keeps oneDNN from instructions, from these too
+# With one of these values of ONEDNN_MAX_CPU_ISA the user keeps oneDNN from them.
+BELOW_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +72,13 @@ def choose_precision(amp: str, device: torch.device, *, before: str | None = Non
     if amp != "auto":
         return Precision(amp, device.type)
     if before:
+        if device.type == "cpu" and before != "off" and not (before == "bf16" and bf16_instructions()):
+            log.warning("this run began in %s and keeps to it, which takes this CPU much longer than float32", before)
         return Precision(before, device.type, "as it began")
     if device.type == "cpu":
         found = bf16_instructions()
-        return Precision("bf16", "cpu", f"native: {found}") if found else Precision("off", "cpu", "no native bf16")
+        reason = f"native: {found}" if found else "neither AVX512-BF16 nor AMX to use"
+        return Precision("bf16" if found else "off", "cpu", reason)
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return Precision("bf16", device.type, "native")
     return Precision("fp16", device.type, "no native bf16")
@@ -82,21 +86,22 @@ def choose_precision(amp: str, device: torch.device, *, before: str | None = Non
 
 def bf16_instructions() -> str | None:
     """Those with which this CPU multiplies bf16, if torch and its libraries may use them."""
-    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512") or any(
-        name in os.environ for name in ISA_LIMITS
-    ):
+    limits = {os.environ.get(name, "").upper() for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")}
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512") or limits & {*BELOW_BF16}:
         return None
     known = torch.cpu.get_capabilities()
     return next((name for name in BF16_INSTRUCTIONS if known.get(name)), None)
 
 
-def choose_threads(asked: int | None, *, before: int | None = None) -> int:
+def choose_threads(asked: int | None, *, device: torch.device, before: int | None = None) -> int:
     """What was asked for, else as `before` (sums depend on it) if there are cores enough, else what OpenMP is told.
 
-    Where nobody says: a thread for each core that other processes leave free.
+    Where nobody says: on a CPU a thread for each core that other processes leave free, beside a GPU one for each core.
     """
     if given := asked or (before if before and before <= count_cores() else given_threads()):
         return given
+    if device.type != "cpu":
+        return count_cores()
     threads, cores = free_cores(), count_cores()
     if threads < cores:
         log.info("other processes keep cores busy: threads=%d (threads=%d takes all cores)", threads, cores)

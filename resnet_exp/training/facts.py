@@ -128,7 +128,7 @@ def choices(config: Config, *, environment: dict[str, Any], warmup_steps: int) -
 
 
 def headline(summary: dict[str, Any]) -> str:
-    """The first line of a run's log."""
+    """The first line of a run's log, but for how its precision was chosen."""
     data = summary["dataset"]
     size = data["image_size"]
     return (
@@ -136,5 +136,5 @@ def headline(summary: dict[str, Any]) -> str:
         f" {summary['macs'] / 1e6:.1f} million multiply-adds"
         f" | {data['name']}, {summary['n_train']:,} images of {size}x{size}"
         f" | {summary['steps']:,} steps | {summary['device']}"
-        f" | precision {summary['choices']['precision']} ({summary['precision_reason']})"
+        f" | precision {summary['choices']['precision']}"
     )

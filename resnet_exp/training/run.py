@@ -64,7 +64,8 @@ def prepare(config: Config, *, earlier: Origin | None, turn: int = 0) -> Parts:
         ValueError: no such device, or the images are missing, damaged, or not those that the run began on.
     """
     device = choose_device(config.device, turn=turn)
-    threads = choose_threads(config.threads, before=earlier.environment.get("threads") if earlier else None)
+    before = earlier.environment if earlier else {}
+    threads = choose_threads(config.threads, device=device, before=before.get("threads"))
     set_up(device, threads=threads, deterministic=config.deterministic)
     dataset = load_dataset(config.data).to(device)
     if earlier:
@@ -73,7 +74,7 @@ def prepare(config: Config, *, earlier: Origin | None, turn: int = 0) -> Parts:
     model = Network(net_spec(config.net), num_classes=len(dataset.classes))
     initialise(model, seed=config.seed)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    precision = choose_precision(config.amp, device, before=earlier.environment["precision"] if earlier else None)
+    precision = choose_precision(config.amp, device, before=before.get("precision"))
     return Parts(device, precision, dataset, preprocess, model)
 
 
@@ -124,10 +125,11 @@ def train_run(
     facts = known_before(config, parts.model.spec, parts.dataset, origin=origin, warmup_steps=warmup_steps)
     facts |= {"device": describe_device(parts.device), "precision_reason": parts.precision.reason, "begun_by": begun_by}
     if checkpoint:
+        facts["precision_reason"] = folder.summary.get("precision_reason", parts.precision.reason)
         facts["images_per_second"] = folder.summary.get("images_per_second")
     folder.config = {"schema": origin.settings["schema"]} | config.to_dict()
     folder.summary = facts
-    log.info("%s", headline(facts))
+    log.info("%s (%s)", headline(facts), parts.precision.reason)
     with closing_summary(folder, facts, state) as results:
         schedule = functools.partial(lr_at, config=config.optim, warmup_steps=warmup_steps)
         saver = open_records(state, parts, folder, origin=origin, metrics=metrics)
