@@ -212,11 +212,15 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(stored: dict[str, Any], settings: dict[str, Any]) -> list[str]:
-    """The settings in which a stored run is another experiment than `settings`, as `key: stored -> now`."""
+    """The settings in which a stored run is another experiment than `settings`, as `key: stored -> now`.
+
+    A run is stored with the precision it began with; `amp=auto` takes any.
+    """
     then, now = flatten(stored), flatten(settings)
+    free = {*FREE, "amp"} if now.get("amp") == "auto" else {*FREE}
     return [
         f"{key}: {written(then.get(key))} -> {written(now.get(key))}"
-        for key in sorted({*then, *now} - {*FREE})
+        for key in sorted({*then, *now} - free)
         if then.get(key) != now.get(key)
     ]
 

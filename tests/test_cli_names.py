@@ -56,6 +56,13 @@ def test_what_only_changes_how_a_run_goes_does_not_make_another(study: Path, com
     assert run_name(root=other_place) == "mine"
 
 
+def test_a_run_is_found_whatever_precision_it_was_given_by_itself(study: Path, composed: Composed) -> None:
+    store(study, "mine", composed(*TINY, "depth=8", "amp=bf16"))  # as `amp=auto` is stored
+    assert run_name(root=composed(*TINY, "depth=8")) == "mine"
+    assert run_name(root=composed(*TINY, "depth=8", "amp=bf16")) == "mine"
+    assert run_name(root=composed(*TINY, "depth=8", "amp=off")) != "mine"
+
+
 def test_its_own_folder_comes_first_and_a_damaged_one_is_not_taken_for_it(study: Path, composed: Composed) -> None:
     root = composed(*TINY, "depth=8")
     store(study, "a-copy", root)

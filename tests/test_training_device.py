@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from resnet_exp import cores
+from resnet_exp.runs.folder import read_config
 from resnet_exp.training.device import Precision, choose_device, choose_precision, choose_threads, set_up
 from resnet_exp.training.facts import describe_device
 from tests.helpers import TINY, Settings, finish, run, run_until, start
@@ -96,6 +97,10 @@ def test_a_run_keeps_the_precision_it_began_with(
     assert any("takes this CPU much longer" in line for line in caplog.messages) == bool(instructions)
     whole, parts = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "parts"))
     assert parts == whole
+    assert (read_config(tmp_path / "parts" / "config.yaml") or {})["amp"] == began
+    run(settings(*TINY, f"amp={began}"), tmp_path / "parts")  # the same run
+    with pytest.raises(ValueError, match=f"holds a run with other settings: amp: {began} -> fp16"):
+        run(settings(*TINY, "amp=fp16"), tmp_path / "parts")
     summary = run(settings(*TINY, "amp=fp16"), tmp_path / "asked")
     assert (summary["choices"]["precision"], summary["precision_reason"]) == ("fp16", "as asked")
 
@@ -141,6 +146,7 @@ def test_threads_stay_as_they_were_while_there_are_cores_for_them(
 
 FAULTS = """
 import resource, torch
+from resnet_exp.runs.folder import read_config
 from resnet_exp.training.device import set_up
 set_up(torch.device("cpu"), threads=1, deterministic=False)
 for round in range(6):

@@ -284,7 +284,8 @@ def test_another_number_of_threads_is_told_and_recorded(
     with caplog.at_level(logging.WARNING):
         summary = run(settings(*TINY, "threads=2"), tmp_path)
     assert summary["status"] == "completed"
-    assert caplog.messages == ["threads: 1 -> 2: from step 4 on, the last digits may differ from an undisturbed run's"]
+    said = [record.message for record in caplog.records if record.name == "resnet_exp.runs.origin"]
+    assert said == ["threads: 1 -> 2: from step 4 on, the last digits may differ from an undisturbed run's"]
     assert summary["environment"]["threads"] == 2
     assert summary["environment_changes"] == [{"step": 4, "threads": "1 -> 2"}]
 

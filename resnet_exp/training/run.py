@@ -108,6 +108,7 @@ def train_run(
     """
     earlier, checkpoint = take_up(config, folder)
     parts = prepare(config, earlier=earlier, turn=turn)
+    config = config.updated({"amp": parts.precision.name})  # the record says what `auto` was
     compiled = choose_compile(config.compile, parts.device)
     if compiled:
         compile_blocks(parts.model.blocks)
