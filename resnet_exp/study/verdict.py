@@ -57,9 +57,8 @@ def by_family(arms: list[Arm], *, margin: float = MARGIN) -> list[Comparison]:
 def sentence(arms: list[Arm], *, margin: float = MARGIN) -> str:
     """The verdict in plain words: of each variant its shallowest finished net against its deepest one."""
     widest: dict[str, Comparison] = {}
-    for comparison in by_depth(
-        arms, margin=margin
-    ):  # the arms are in order of depth, so the first pair begins with the shallowest
+    # The arms are in order of depth, so the first pair begins with the shallowest.
+    for comparison in by_depth(arms, margin=margin):
         shallowest = widest.setdefault(comparison.first.variant, comparison).first
         if comparison.first is shallowest:
             widest[comparison.first.variant] = comparison
