@@ -14,7 +14,7 @@ IDLE = (3, 4)  # of them
 COUNTED = 7
 # How long a thread that waits for others keeps its core before it sleeps, where the user says nothing: libgomp counts
 # turns of a loop (300,000 by default), LLVM's and Intel's OpenMP milliseconds (200). On a quiet machine this costs
-# a hundredth at most; where other processes want the cores, threads that spin keep from running those that they wait for.
+# a hundredth; where other processes want the cores, threads that spin keep from running those that they wait for.
 OPENMP = {"GOMP_SPINCOUNT": "5000", "KMP_BLOCKTIME": "1"}
 SHORTEST, LONGEST = 0.5, 10.0  # seconds over which a load can be told (a tick is a hundredth), and is that of today
 
