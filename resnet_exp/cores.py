@@ -59,14 +59,13 @@ def cgroup_share() -> float:
 
 def times() -> tuple[float, float, float]:
     """Seconds: on the clock, that this process has computed, that its cores were busy (0 where nobody counts)."""
-    busy, cores = 0, own_cores()
+    busy = 0.0
     with suppress(OSError, ValueError, AttributeError):  # other systems than Linux
-        for line in STAT.read_text().splitlines():
-            name, *ticks = line.split()
-            if name[:3] == "cpu" and name[3:].isdigit() and int(name[3:]) in cores:
-                busy += sum(int(count) for place, count in enumerate(ticks[:COUNTED]) if place not in IDLE)
-        return time.monotonic(), time.process_time(), busy / os.sysconf("SC_CLK_TCK")
-    return time.monotonic(), time.process_time(), 0.0
+        mine = {f"cpu{number}" for number in own_cores()}
+        rows = [line.split() for line in STAT.read_text().splitlines() if line.partition(" ")[0] in mine]
+        ticks = [int(count) for _, *row in rows for place, count in enumerate(row[:COUNTED]) if place not in IDLE]
+        busy = sum(ticks) / os.sysconf("SC_CLK_TCK")
+    return time.monotonic(), time.process_time(), busy
 
 
 class Neighbours:

@@ -13,10 +13,10 @@ Every contender has a process of its own and trains at batch 128 on 50,000 rando
 C ... Each ratio is that of neighbouring rounds. The conventional loop: DataLoader with workers, torchvision transforms,
 eager float32, loss and error read at every step; the other repository's is the same around its own net. Ours is set up
 as a command sets it up: `auto` in the precision and on the threads that it chooses, `float32`, and `every-core` on all
-cores whoever else is busy, as OpenMP waits by default. Before a round
-the batches that workers prepared while others had their turn are taken away, and a few updates are made untimed, so
-that the workers begin and end it equally far ahead. Of the first contender also: how far it is from the floor that
-arithmetic and memory set, its five costliest operations, and what a checkpoint costs.
+cores whoever else is busy, as OpenMP waits by default. Before a round the batches that workers prepared while others
+had their turn are taken away, and a few updates are made untimed, so that the workers begin and end it equally far
+ahead. Of the first contender also: how far it is from the floor that arithmetic and memory set, its five costliest
+operations, and what a checkpoint costs.
 """
 # ruff: noqa: E402  # the command line is read before torch is imported, and importing counts as start-up
 
@@ -428,13 +428,8 @@ def start_up(device: torch.device) -> dict[str, float]:
         return {"help_s": median("--help"), "one_step_s": median(*one, f"device={device}")}
 
 
-def show(net: str, found: dict[str, Any]) -> None:
-    """The table of one net; the first contender is what the others are compared with."""
-    show_contenders(net, found)
-    show_first(net, found)
-
-
 def show_contenders(net: str, found: dict[str, Any]) -> None:
+    """The table of one net; the first contender is what the others are compared with."""
     (first, best), *_ = found["contenders"].items()
     for name, of_one in found["contenders"].items():
         rates, start = of_one["images_per_second"], of_one["start_up"]
@@ -501,7 +496,8 @@ def main(arguments: argparse.Namespace) -> None:
         found = measure(makers, **length)
         found["floor"] = floor(net, matrices=matrices, copies=copies, bytes_a_value=dtype.itemsize)
         record["nets"][net] = found | {"together": {}}
-        show(net, found)
+        show_contenders(net, found)
+        show_first(net, found)
         if arguments.busy:
             beside = measure(makers, **length, neighbours=arguments.busy)
             record["nets"][net]["busy"] = {"processes": arguments.busy, "contenders": beside["contenders"]}
