@@ -5,6 +5,7 @@ The defaults stand in conf/, each with its comment; here stand the types.
 
 import math
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from resnet_exp.grammar import written
 
+LAYOUTS = ("cifar", "imagenet", "vgg", "mlp")
 DATASETS = ("cifar10", "cifar100", "image_folder", "synthetic")
 TASKS = ("train", "describe", "evaluate")
 MOST_SEEDS = 2**64  # what torch's generators take
@@ -48,11 +50,25 @@ class NetConfig:
     shortcut: str
     bottleneck: bool
     width: int
+    layout: str = "cifar"
+    norm: str = "batch"
+    bottleneck_stride: str = "1x1"
+    blocks: tuple[int, ...] | None = None
+    channels: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        choose("layout", self.layout, LAYOUTS)
         choose("block", self.block, ("v1", "v2"))
         choose("shortcut", self.shortcut, ("none", "A", "B", "C"))
+        choose("norm", self.norm, ("batch", "none"))
+        choose("bottleneck_stride", self.bottleneck_stride, ("1x1", "3x3"))
         at_least("width", self.width, 1)
+        for key in ("blocks", "channels"):
+            numbers = getattr(self, key)
+            if numbers is not None and (not numbers or min(numbers) < 1):
+                raise ValueError(
+                    f"{key}={written(list(numbers))}: must be a positive number for each stage, like [3,4]"
+                )
 
 
 @dataclass
@@ -144,11 +160,17 @@ class Config:
         ValueError: a value is impossible; the message names it and the choices.
     """
 
+    layout: str
     depth: int
     block: str
     shortcut: str
     bottleneck: bool
+    bottleneck_stride: str
     width: int
+    blocks: list[int] | None
+    channels: list[int] | None
+    norm: str
+    zero_init: bool
     seed: int
     study: str
     name: str
@@ -180,7 +202,7 @@ class Config:
 
     @property
     def net(self) -> NetConfig:
-        return NetConfig(self.depth, self.block, self.shortcut, self.bottleneck, self.width)
+        return net_config(vars(self))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -192,6 +214,19 @@ class Config:
             section, _, leaf = key.partition(".")
             config = replace(config, **{section: replace(getattr(config, section), **{leaf: value}) if leaf else value})
         return config
+
+
+def net_config(settings: Mapping[str, Any]) -> NetConfig:
+    """Those of all settings of a run that say which net.
+
+    Raises:
+        ValueError: a value is impossible.
+    """
+    values: dict[str, Any] = {}
+    for key in NetConfig.__dataclass_fields__:
+        value = settings[key]
+        values[key] = tuple(value) if isinstance(value, list) else value
+    return NetConfig(**values)
 
 
 def all_keys() -> list[str]:

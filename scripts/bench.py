@@ -80,7 +80,7 @@ def spec_of(net: str) -> NetSpec:
     found = re.fullmatch(r"(plain|resnet)(\d+)", net)
     if not found:
         raise ValueError(f"{net}: plain or resnet and a depth, like plain56")
-    return net_spec(NetConfig(width=16, **MODELS.get(net, FAMILIES[found[1]] | {"depth": int(found[2])})))
+    return net_spec(NetConfig(**({"width": 16} | MODELS.get(net, FAMILIES[found[1]] | {"depth": int(found[2])}))))
 
 
 def parse() -> argparse.Namespace:

@@ -63,9 +63,11 @@ def make_net(
     width: int = 16,
     num_classes: int = 10,
     seed: int | None = None,
+    **more: Any,
 ) -> Network:
     """The net of these settings; initialised if there is a seed."""
-    net = Network(net_spec(NetConfig(depth, block, shortcut, bottleneck, width)), num_classes=num_classes)
+    spec = net_spec(NetConfig(depth, block, shortcut, bottleneck, width, **more))
+    net = Network(spec, num_classes=num_classes)
     if seed is not None:
         initialise(net, seed=seed)
     return net

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from resnet_exp.config import conf_dir
-from resnet_exp.nets.table import MODELS, family
+from resnet_exp.nets.table import FAMILIES, MODELS, family, net_spec
 from tests.helpers import Settings
 
 YAMLS = sorted(file.relative_to(conf_dir()) for file in conf_dir().rglob("*.yaml") if file.name != "config.yaml")
@@ -30,8 +30,10 @@ def test_every_yaml_composes(file: Path, settings: Settings, tmp_path: Path, mon
 def test_every_model_composes(model: str, settings: Settings) -> None:
     config = settings(f"model={model}")
     digits = "".join(filter(str.isdigit, model))
-    assert str(config.depth) == (digits or {"bottleneck": "164", "preact_bottleneck": "164"}.get(model, "20"))
-    assert family(config.net).startswith(model.removesuffix(digits)) or config.bottleneck
+    assert str(config.depth) == (digits or str(FAMILIES[model]["depth"]))
+    spec = net_spec(config.net)
+    assert spec.depth == config.depth
+    assert family(spec).removeprefix("imagenet-").startswith(model.removesuffix(digits)) or config.bottleneck
 
 
 def test_a_slurm_job_is_warned_in_time_and_comes_back(composed: Callable[..., DictConfig]) -> None:

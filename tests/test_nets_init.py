@@ -1,5 +1,7 @@
 """Initial weights."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -41,3 +43,37 @@ def test_initialisation_is_he_normal_and_depends_on_the_seed_alone() -> None:
     assert torch.equal(first.fc.weight, again.fc.weight)
     assert torch.equal(convs[0].weight, next(m for m in again.layer1.modules() if isinstance(m, nn.Conv2d)).weight)
     assert not torch.equal(first.fc.weight, other.fc.weight)
+
+
+@pytest.mark.parametrize(
+    ("settings", "ending"),
+    [
+        ({"block": "v1"}, "bn2"),
+        ({"block": "v1", "bottleneck": True, "depth": 11, "shortcut": "B"}, "bn3"),
+        ({"block": "v2"}, "conv2"),
+        ({"block": "v1", "norm": "none"}, "conv2"),
+        ({"block": "v1", "norm": "none", "layout": "mlp"}, "linear2"),
+        ({"block": "v1", "layout": "mlp"}, "bn2"),
+    ],
+)
+def test_zero_init_makes_every_block_its_shortcut(settings: dict[str, Any], ending: str) -> None:
+    net, usual = make_net(**settings), make_net(**settings)
+    initialise(net, seed=3, zero_init=True)
+    initialise(usual, seed=3)
+    zeroed = {f"layer{stage}.{i}.{ending}.weight" for stage, of in enumerate(net.stages, 1) for i in range(len(of))}
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, torch.zeros_like(tensor) if name in zeroed else usual.state_dict()[name]), name
+    seen = []
+    for block in net.blocks[1:2]:
+        block.register_forward_hook(lambda block, args, out: seen.append((args[0], block.downsample(args[0]), out)))
+    net.eval()(torch.randn(4, 3, 32, 32))
+    for _, kept, out in seen:
+        assert torch.equal(out, torch.relu(kept) if settings["block"] == "v1" else out)
+        assert settings["block"] == "v1" or torch.equal(out, kept) or net.blocks[1].activate_before_split
+
+
+def test_zero_init_leaves_a_plain_net_alone() -> None:
+    net, usual = (make_net(shortcut="none") for _ in range(2))
+    initialise(net, seed=3, zero_init=True)
+    initialise(usual, seed=3)
+    assert all(torch.equal(tensor, usual.state_dict()[name]) for name, tensor in net.state_dict().items())

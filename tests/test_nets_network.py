@@ -9,14 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models
 
+from resnet_exp.config import NetConfig
 from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.init import initialise
 from resnet_exp.nets.network import Network
-from resnet_exp.nets.spec import BlockSpec, Head, NetSpec, Stage, Stem
+from resnet_exp.nets.spec import BlockSpec, NetSpec, Stage, Stem
+from resnet_exp.nets.table import MODELS, net_spec
 from tests.helpers import make_net
 
 PARAMS = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962, 1202: 19_421_274}
-BASIC, BOTTLENECK = BlockSpec((3, 3)), BlockSpec((1, 3, 1), narrow=4)
+BASIC = BlockSpec((3, 3))
 
 
 def on_meta(**arguments: object) -> Network:
@@ -183,51 +185,37 @@ def test_1202_layers_train_save_copy_and_print() -> None:
     assert len(str(restored).splitlines()) > 1202
 
 
-def imagenet(counts: tuple[int, ...], block: BlockSpec, *, shortcut: str) -> NetSpec:
-    """[P1] table 1: 7x7 stem with a max-pool, four stages."""
-    stages = tuple(
-        Stage(count, 64 * 2**index * block.narrow, stride=2 if index else 1) for index, count in enumerate(counts)
-    )
-    return NetSpec(Stem(64, kernel=7, stride=2, pool=True), stages, block, shortcut=shortcut)
-
-
-def vgg19(*, norm: str) -> NetSpec:
-    stages = [
-        Stage(count, channels, pool=True)
-        for count, channels in zip((2, 2, 4, 4, 4), (64, 128, 256, 512, 512), strict=True)
-    ]
-    block = BlockSpec((3,), bias=True)
-    return NetSpec(None, tuple(stages), block, norm=norm, shortcut="none", head=Head(pool=7, hidden=(4096, 4096)))
-
-
-def fully_connected(depth: int, *, width: int, shortcut: str, norm: str = "batch") -> NetSpec:
-    """8x8 images; blocks of two layers."""
-    stem = Stem(width, kernel=0, inputs=3 * 8 * 8)
-    return NetSpec(stem, (Stage((depth - 2) // 2, width),), BlockSpec((0, 0)), norm=norm, shortcut=shortcut)
-
-
-STRIDE_IN_THE_3X3 = BlockSpec((1, 3, 1), narrow=4, strided=1)
+def published(model: str, **changes: object) -> NetSpec:
+    """The net of a name at 224x224."""
+    return net_spec(NetConfig(**({"width": 16} | MODELS[model] | changes)), image_size=224)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("spec", "depth", "params", "billions"),
+    ("model", "changes", "depth", "params", "billions"),
     [
-        (imagenet((2, 2, 2, 2), BASIC, shortcut="none"), 18, 11_515_688, 1.795),
-        (imagenet((2, 2, 2, 2), BASIC, shortcut="A"), 18, 11_515_688, 1.795),
-        (imagenet((2, 2, 2, 2), BASIC, shortcut="B"), 18, 11_689_512, 1.814),
-        (imagenet((2, 2, 2, 2), BASIC, shortcut="C"), 18, 12_043_816, 1.878),
-        (imagenet((3, 4, 6, 3), BASIC, shortcut="none"), 34, 21_623_848, 3.644),
-        (imagenet((3, 4, 6, 3), BOTTLENECK, shortcut="B"), 50, 25_557_032, 3.858),
-        (imagenet((3, 4, 6, 3), STRIDE_IN_THE_3X3, shortcut="B"), 50, 25_557_032, 4.089),
-        (imagenet((3, 8, 36, 3), STRIDE_IN_THE_3X3, shortcut="B"), 152, 60_192_808, 11.514),
-        (vgg19(norm="none"), 19, 143_667_240, 19.632),
-        (vgg19(norm="batch"), 19, 143_678_248, 19.632),
+        ("plain18", {}, 18, 11_515_688, 1.795),
+        ("resnet18", {}, 18, 11_515_688, 1.795),
+        ("resnet18", {"shortcut": "B"}, 18, 11_689_512, 1.814),
+        ("resnet18", {"shortcut": "C"}, 18, 12_043_816, 1.878),
+        ("plain34", {}, 34, 21_623_848, 3.644),
+        ("resnet34", {}, 34, 21_623_848, 3.644),
+        ("resnet34", {"shortcut": "B"}, 34, 21_797_672, 3.664),
+        ("resnet34", {"shortcut": "C"}, 34, 22_716_840, 3.831),
+        ("resnet50", {}, 50, 25_557_032, 3.858),
+        ("resnet50", {"bottleneck_stride": "3x3"}, 50, 25_557_032, 4.089),
+        ("resnet101", {}, 101, 44_549_160, 7.570),
+        ("resnet101", {"bottleneck_stride": "3x3"}, 101, 44_549_160, 7.801),
+        ("resnet152", {}, 152, 60_192_808, 11.282),
+        ("resnet152", {"bottleneck_stride": "3x3"}, 152, 60_192_808, 11.514),
+        ("vgg19", {}, 19, 143_667_240, 19.632),
+        ("vgg19", {"norm": "batch"}, 19, 143_678_248, 19.632),
     ],
 )
-def test_one_description_takes_every_net_of_the_literature(
-    spec: NetSpec, depth: int, params: int, billions: float
+def test_a_name_means_the_published_net(
+    model: str, changes: dict[str, object], depth: int, params: int, billions: float
 ) -> None:
     """Parameters and multiply-adds at 224x224 with 1,000 classes, as torchvision's nets and [P1] table 1 have them."""
+    spec = published(model, **changes)
     costs = costs_of(spec, num_classes=1000, image_size=224)
     assert spec.depth == depth
     assert sum(cost.params for cost in costs) == params
@@ -235,26 +223,76 @@ def test_one_description_takes_every_net_of_the_literature(
 
 
 @pytest.mark.parametrize(
-    ("theirs", "spec"),
-    [
-        (models.resnet18, imagenet((2, 2, 2, 2), BASIC, shortcut="B")),
-        (models.resnet50, imagenet((3, 4, 6, 3), STRIDE_IN_THE_3X3, shortcut="B")),
-    ],
-    ids=["resnet18", "resnet50"],
+    ("model", "shortcut"), [("resnet18", "A"), ("resnet18", "B"), ("resnet34", "B"), ("resnet50", "B")]
 )
-def test_torchvisions_weights_fit_as_they_are_and_give_the_same_logits(theirs: type, spec: NetSpec) -> None:
+def test_torchvisions_weights_fit_as_they_are_and_give_the_same_logits(model: str, shortcut: str) -> None:
+    """Both places of the stride: torchvision's is in the 3x3; moved to the first 1x1 it is the paper's net."""
     torch.manual_seed(0)
-    peer, net = theirs(num_classes=7).double(), Network(spec, num_classes=7).double()
-    assert net.load_state_dict(peer.state_dict()).missing_keys == []
+    peer = getattr(models, model)(num_classes=7).double()
+    if shortcut == "A":  # its nets with a shortcut without parameters
+        for stage in (peer.layer2, peer.layer3, peer.layer4):
+            stage[0].downsample = PadOfThePaper()
     images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
-    for mode in (True, False):
-        assert torch.allclose(net.train(mode)(images), peer.train(mode)(images), atol=1e-9)
+    for place in ("3x3", "1x1"):
+        net = Network(published(model, shortcut=shortcut, bottleneck_stride=place), num_classes=7).double()
+        if place == "1x1" and model == "resnet50":
+            for stage in (peer.layer2, peer.layer3, peer.layer4):
+                stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
+        assert net.load_state_dict(peer.state_dict()).missing_keys == []
+        for mode in (True, False):
+            assert torch.allclose(net.train(mode)(images), peer.train(mode)(images), atol=1e-9)
+
+
+class PadOfThePaper(nn.Module):
+    """Option A, written the obvious way."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        picked = x[:, :, ::2, ::2]
+        return torch.cat([picked, torch.zeros_like(picked)], dim=1)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_vgg_has_torchvisions_tensors_and_is_the_formula(norm: str) -> None:
+    """Torchvision names its layers otherwise; their order is the same."""
+    with torch.device("meta"):
+        peer = models.vgg19_bn() if norm == "batch" else models.vgg19()
+        shapes = [tensor.shape for tensor in Network(published("vgg19", norm=norm), num_classes=1000).parameters()]
+    assert shapes == [tensor.shape for tensor in peer.parameters()]
+
+    net = Network(published("vgg19", norm=norm, width=2), num_classes=5).double().eval()
+    images = torch.randn(2, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = images
+    for stage in net.stages:
+        for block in stage:
+            x = F.conv2d(x, block.conv1.weight, block.conv1.bias, padding=1)
+            if norm == "batch":
+                x = x / (1 + 1e-5) ** 0.5  # untouched statistics: mean 0, variance 1
+            x = torch.relu(x)
+        x = F.max_pool2d(x, kernel_size=2)
+    x = F.interpolate(x, size=(14, 14), mode="nearest").unfold(2, 2, 2).unfold(3, 2, 2).mean((4, 5))  # 2x2 -> 7x7
+    for layer in (net.fc1, net.fc2):
+        x = torch.relu(x.flatten(1) @ layer.weight.T + layer.bias)
+    assert torch.allclose(net(images), x @ net.fc.weight.T + net.fc.bias, atol=1e-9)
+
+
+@pytest.mark.parametrize(("plain", "residual"), [("plain34", "resnet34"), ("mlp", "resmlp"), ("plain56", "resnet56")])
+def test_a_plain_net_has_its_residual_twins_tensors(plain: str, residual: str) -> None:
+    twins = [
+        Network(net_spec(NetConfig(**(MODELS[model] | {"width": 4})), image_size=8)) for model in (plain, residual)
+    ]
+    for twin in twins:
+        initialise(twin, seed=5)
+    first, second = (twin.state_dict() for twin in twins)
+    assert [*first] == [*second]
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize("shortcut", ["none", "A"])
 def test_a_fully_connected_net_is_the_formula(shortcut: str) -> None:
     """y = relu(W2 relu(W1 x) + x) without BN; without the x where it is plain."""
-    net = Network(fully_connected(6, width=5, shortcut=shortcut, norm="none"), num_classes=3)
+    settings = MODELS["mlp" if shortcut == "none" else "resmlp"]
+    of_six_layers = NetConfig(**(settings | {"depth": 6, "width": 5, "norm": "none"}))
+    net = Network(net_spec(of_six_layers, image_size=8), num_classes=3)
     initialise(net, seed=0)
     images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     x = torch.relu(images.flatten(1) @ net.linear1.weight.T)
@@ -262,7 +300,7 @@ def test_a_fully_connected_net_is_the_formula(shortcut: str) -> None:
         y = torch.relu(x @ block.linear1.weight.T) @ block.linear2.weight.T
         x = torch.relu(y + x if shortcut == "A" else y)
     assert torch.allclose(net(images), x @ net.fc.weight.T, atol=1e-6)
-    with_bn = Network(fully_connected(22, width=64, shortcut=shortcut), num_classes=10)
+    with_bn = Network(net_spec(NetConfig(**(settings | {"depth": 22})), image_size=8), num_classes=10)
     assert with_bn(torch.randn(8, 3, 8, 8)).shape == (8, 10)
 
 

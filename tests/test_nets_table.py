@@ -2,12 +2,16 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
+import torch
 
 from resnet_exp.config import NetConfig
-from resnet_exp.nets.spec import BlockSpec, Stage, Stem
-from resnet_exp.nets.table import MODELS, family, net_name, net_spec, paper_warmup
+from resnet_exp.nets.init import initialise
+from resnet_exp.nets.network import Network
+from resnet_exp.nets.spec import BlockSpec, NetSpec, Stage, Stem
+from resnet_exp.nets.table import MODELS, family, growth, is_usual, net_name, net_spec, paper_warmup
 
 
 def of_model(model: str, **changes: object) -> NetConfig:
@@ -25,11 +29,98 @@ def of_model(model: str, **changes: object) -> NetConfig:
         ({"depth": 21}, r"6n\+2 layers; near are 20 and 26"),
         ({"depth": 7}, "near are 8"),
         ({"width": 0}, "width=0"),
+        ({"layout": "resnext"}, "layout=resnext: choose cifar, imagenet, vgg, mlp"),
+        ({"norm": "layer"}, "norm=layer: choose batch, none"),
+        ({"bottleneck_stride": "first"}, "bottleneck_stride=first: choose 1x1, 3x3"),
+        ({"layout": "imagenet"}, "depth=20: an ImageNet net of basic blocks has 18, 34 layers; blocks= makes others"),
+        ({"layout": "imagenet", "bottleneck": True}, "of bottleneck blocks has 50, 101, 152 layers"),
+        ({"layout": "vgg"}, "shortcut=A: a VGG net has none"),
+        ({"layout": "vgg", "shortcut": "none", "block": "v2"}, "block=v2: a VGG net has v1"),
+        ({"layout": "vgg", "shortcut": "none", "bottleneck": True}, "bottleneck=true: a VGG net has none"),
+        ({"layout": "vgg", "shortcut": "none"}, "depth=20: a VGG net has 11, 13, 16, 19 layers"),
+        ({"layout": "mlp", "depth": 21}, r"a fully connected net has 2n\+2 layers; near are 20 and 22"),
+        ({"layout": "mlp", "shortcut": "C"}, "shortcut=C: a fully connected net has none or A"),
+        ({"blocks": (3, 4, 5)}, r"depth=20: blocks=\[3,4,5\] make 26 layers; say depth=26"),
+        ({"blocks": (3, 0, 5)}, r"blocks=\[3,0,5\]: must be a positive number for each stage"),
+        ({"channels": ()}, r"channels=\[\]: must be a positive number"),
+        ({"channels": (4, 8)}, r"channels=\[4,8\] for 2 stages, blocks for 3"),
+        ({"bottleneck": True, "depth": 11, "channels": (4, 8, 9)}, "those of bottlenecks are multiples of 4"),
     ],
 )
 def test_impossible_nets_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         net_spec(of_model("resnet", **changes))
+
+
+def test_vgg_needs_an_image_that_can_be_halved_five_times() -> None:
+    assert net_spec(of_model("vgg19"), image_size=32).depth == 19
+    with pytest.raises(ValueError, match="image_size=31: a VGG net halves it 5 times: at least 32"):
+        net_spec(of_model("vgg19"), image_size=31)
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "name", "kind"),
+    [
+        ("resnet56", {}, "resnet56", "resnet"),
+        ("resnet56", {"shortcut": "B"}, "resnet56-B", "resnet"),
+        ("plain20", {"block": "v2"}, "plain20-v2", "plain"),
+        ("preact164", {}, "preact_bottleneck164", "preact_bottleneck"),
+        ("resnet164", {"shortcut": "none"}, "plain_bottleneck164", "plain_bottleneck"),
+        ("resnet164", {"bottleneck_stride": "3x3"}, "bottleneck164-v1.5", "bottleneck"),
+        ("resnet20", {"norm": "none"}, "resnet20-nobn", "resnet"),
+        ("resnet20", {"norm": "none", "shortcut": "C", "width": 5}, "resnet20-C-nobn", "resnet"),
+        ("plain34", {}, "imagenet-plain34", "imagenet-plain"),
+        ("plain34", {"block": "v2"}, "imagenet-plain34-v2", "imagenet-plain"),
+        ("resnet34", {}, "imagenet-resnet34", "imagenet-resnet"),
+        ("resnet34", {"shortcut": "B"}, "imagenet-resnet34-B", "imagenet-resnet"),
+        ("resnet50", {}, "imagenet-resnet50", "imagenet-resnet"),
+        ("resnet50", {"bottleneck_stride": "3x3"}, "imagenet-resnet50-v1.5", "imagenet-resnet"),
+        ("resnet50", {"block": "v2"}, "imagenet-preact50", "imagenet-preact"),
+        ("vgg19", {}, "vgg19", "vgg"),
+        ("vgg19", {"norm": "batch", "depth": 11}, "vgg11-bn", "vgg"),
+        ("mlp", {"depth": 22}, "mlp22", "mlp"),
+        ("resmlp", {"depth": 6, "norm": "none"}, "resmlp6-nobn", "resmlp"),
+        ("resmlp", {"depth": 6, "block": "v2"}, "resmlp6-v2", "resmlp"),
+        (
+            "preact",
+            {"depth": 26, "blocks": (4, 4, 4), "channels": (160, 320, 640), "shortcut": "B"},
+            "preact26-4x160.4x320.4x640-B",
+            "preact",
+        ),
+        ("resnet", {"depth": 14, "blocks": (2, 2, 2)}, "resnet14", "resnet"),
+        ("resnet", {"depth": 14, "blocks": (1, 2, 3)}, "resnet14-1x16.2x32.3x64", "resnet"),
+    ],
+)
+def test_a_net_is_called_what_it_is(model: str, changes: dict[str, object], name: str, kind: str) -> None:
+    spec = net_spec(of_model(model, **changes), image_size=64)
+    assert (net_name(spec), family(spec)) == (name, kind)
+    assert NetSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert is_usual(spec) == ("x" not in name.replace("-v1.5", "") and "v1.5" not in name)
+    assert not is_usual(dataclasses.replace(spec, head=dataclasses.replace(spec.head, pool=3)))
+
+
+def test_every_net_of_the_table_has_a_name_of_its_own() -> None:
+    specs = {model: net_spec(of_model(model), image_size=224) for model in MODELS}
+    by_name: dict[str, set[str]] = {}
+    for spec in specs.values():
+        by_name.setdefault(net_name(spec), set()).add(json.dumps(spec.to_dict()))
+    assert all(len(nets) == 1 for nets in by_name.values())
+
+
+def test_without_bn_each_residual_block_doubles_the_variance() -> None:
+    """Measured from the first block's input to the last one's output; zero padding takes a little at every border."""
+    for model, depth, least in (("resmlp", 42, 0.9), ("resnet", 26, 0.6)):
+        spec = net_spec(of_model(model, depth=depth, norm="none", width=64))
+        net, sizes = Network(spec), []
+        initialise(net, seed=0)
+        net.blocks[0].register_forward_pre_hook(lambda _, args, sizes=sizes: sizes.append(args[0].pow(2).mean()))
+        net.blocks[-1].register_forward_hook(lambda _, __, out, sizes=sizes: sizes.append(out.pow(2).mean()))
+        with torch.no_grad():
+            net(torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+        measured = math.log10(sizes[1] / sizes[0]) / 2
+        assert least < measured / growth(spec) < 1.1
+    assert growth(net_spec(of_model("plain56", norm="none"))) == 0
+    assert growth(net_spec(of_model("resnet56"))) == 0
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -39,7 +130,7 @@ def test_every_name_means_a_net_of_its_depth(model: str) -> None:
     digits = "".join(filter(str.isdigit, model))
     if digits:
         assert net.depth == int(digits)
-    assert family(net).startswith(model.removesuffix(digits)) or net.bottleneck
+    assert family(net_spec(net)).removeprefix("imagenet-").startswith(model.removesuffix(digits)) or net.bottleneck
 
 
 def test_a_description_says_what_the_names_leave_open() -> None:
@@ -59,7 +150,7 @@ def test_the_same_net_has_one_description_whatever_it_is_called() -> None:
     assert net_spec(of_model("preact164")) == net_spec(of_model("preact_bottleneck"))
     assert net_spec(of_model("resnet56", shortcut="none")) == net_spec(of_model("plain56"))
     assert net_spec(of_model("plain56")) != net_spec(of_model("resnet56"))
-    assert net_name(of_model("preact164")) == "preact_bottleneck164"
+    assert net_name(net_spec(of_model("preact164"))) == "preact_bottleneck164"
 
 
 @pytest.mark.parametrize(
@@ -72,8 +163,11 @@ def test_the_same_net_has_one_description_whatever_it_is_called() -> None:
         ("preact20", {}, 400),
         ("preact110", {}, 400),
         ("plain20", {"block": "v2"}, 0),
+        ("resnet152", {}, 0),
+        ("resnet50", {"block": "v2"}, 0),
+        ("resmlp", {"depth": 150}, 0),
     ],
 )
 def test_auto_warms_up_as_the_paper_of_the_block(model: str, changes: dict[str, object], steps: int) -> None:
     """[P1] its 110 layers alone, [P2] every net; a plain net is the same in both and follows [P1]."""
-    assert paper_warmup(of_model(model, **changes)) == steps
+    assert paper_warmup(net_spec(of_model(model, **changes))) == steps

@@ -104,10 +104,11 @@ def test_what_tells_nets_of_one_name_apart_is_shown_as_far_as_needed(tmp_path: P
         write_run(tmp_path, "resnet", 20, seed, [50.0], width=width)
     assert names(tmp_path) == [("resnet20 (width 16)", 1), ("resnet20 (width 8)", 1)]
     for seed, params in ((0, 1000), (1, 2000)):
-        write_run(tmp_path / "more", "resnet", 32, seed, [50.0], net=RESNET20 | {"norm": str(seed)}, params=params)
+        net = RESNET20 | {"stem": RESNET20["stem"] | {"stride": seed + 1}}
+        write_run(tmp_path / "more", "resnet", 20, seed, [50.0], net=net, params=params)
     assert names(tmp_path / "more") == [
-        ("resnet32 (width 16, 1,000 parameters)", 1),
-        ("resnet32 (width 16, 2,000 parameters)", 1),
+        ("resnet20 (width 16, 1,000 parameters)", 1),
+        ("resnet20 (width 16, 2,000 parameters)", 1),
     ]
 
 

@@ -17,20 +17,19 @@ def check(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "setting"),
+    ("name", "net", "setting"),
     [
-        ("plain56", ""),
-        ("resnet56-B", ""),
-        ("plain20-v2", ""),
-        ("preact_bottleneck164-C", ""),
-        ("resnet20-lr0.05", "-lr0.05"),
-        ("resnet20-B-lr0.05-cifar100", "-lr0.05-cifar100"),
-        ("plain20-v2-Both", "-Both"),
-        ("my-own-name", "my-own-name"),
+        ("plain56", "plain56", ""),
+        ("resnet56-B", "resnet56-B", ""),
+        ("resnet20-lr0.05", "resnet20", "-lr0.05"),
+        ("resnet20-B-lr0.05-cifar100", "resnet20-B", "-lr0.05-cifar100"),
+        ("imagenet-resnet50-v1.5-seed", "imagenet-resnet50-v1.5", "-seed"),
+        ("my-own-name", "plain20", "my-own-name"),
+        ("resnet200", "resnet20", "resnet200"),
     ],
 )
-def test_a_name_says_the_net_and_what_else_a_sweep_varied(name: str, setting: str) -> None:
-    assert setting_of(name) == setting
+def test_a_name_says_the_net_and_what_else_a_sweep_varied(name: str, net: str, setting: str) -> None:
+    assert setting_of(name, net=net) == setting
 
 
 def test_nets_depths_and_seeds_may_differ(study: Path) -> None:

@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_exp.cli.compose import to_config
 from resnet_exp.config import conf_dir, differences
-from resnet_exp.nets.table import family
 from resnet_exp.runs.schema import SCHEMA
 from resnet_exp.study.repeat import repeat, settings_of
 
@@ -28,11 +27,11 @@ def stored(config: DictConfig, path: Path) -> Path:
     return path
 
 
-def run(composed: Composed, path: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
+def run(composed: Composed, path: Path, *arguments: str) -> dict[str, Any]:
     config = composed(*arguments)
     settings = settings_of(stored(config, path))
     assert settings is not None
-    return family(to_config(config).net), settings
+    return settings
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_exp.cli.names import run_name, study_dir
 from resnet_exp.config import Config, all_keys, flatten
-from resnet_exp.nets.table import MODELS, net_spec
+from resnet_exp.nets.spec import NetSpec
+from resnet_exp.nets.table import MODELS, growth, net_spec
+
+LARGEST = {"off": 38.5, "fp16": 4.8}  # powers of ten that a number may have; bf16 has those of float32
 
 
 def register() -> None:
@@ -34,8 +37,20 @@ def to_config(composed: DictConfig) -> Config:
             raise ValueError(f"{key}: no such setting{suggest(key)}\n`resnet-exp --help` lists them all")
     config = OmegaConf.to_object(composed)
     assert isinstance(config, Config)
-    net_spec(config.net)  # whether there is such a net
+    check_growth(config, net_spec(config.net, image_size=config.data.image_size))
     return config
+
+
+def check_growth(config: Config, spec: NetSpec) -> None:
+    """Raises ValueError if the numbers of the net would exceed their type at once."""
+    power, largest = growth(spec), LARGEST["fp16" if config.amp == "fp16" else "off"]
+    if power > largest and not config.zero_init:
+        how = f"each of its residual blocks doubles the variance of the signal, which grows 10^{power:.0f} times"
+        limit = f"more than {'fp16' if config.amp == 'fp16' else 'float32'} holds"
+        raise ValueError(
+            f"norm=none: without BN, under He initialisation, {how}, {limit}"
+            "\nzero_init=true starts each block as its shortcut; a net of fewer layers grows less"
+        )
 
 
 def suggest(word: str, choices: Sequence[str] = ()) -> str:

@@ -14,13 +14,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_exp.config import Config, NetConfig, differences, flatten
-from resnet_exp.nets.table import net_name
+from resnet_exp.config import Config, NetConfig, differences, flatten, net_config
+from resnet_exp.nets.table import net_name, net_spec
 from resnet_exp.runs.folder import read_config
 from resnet_exp.runs.schema import kept_defaults
 
 # What the name of a run shows anyway, or its folder does.
-NAMED = ("model", "depth", "block", "shortcut", "bottleneck", "seed", "study", "name", "experiment")
+NAMED = (
+    *("model", "layout", "depth", "block", "shortcut", "bottleneck", "bottleneck_stride", "blocks", "channels", "norm"),
+    *("seed", "study", "name", "experiment"),
+)
 
 
 def study_dir(*, root: DictConfig) -> str:
@@ -34,12 +37,21 @@ def run_name(*swept: str, root: DictConfig) -> str:
 
     If the study holds the same run under another name, that one.
     """
-    name = net_name(NetConfig(root.depth, root.block, root.shortcut, root.bottleneck, root.width))
+    name = name_of_net(root)
     for key in swept:
         value = root.data.name if key == "data" else OmegaConf.select(root, key)
         label = "" if key == "data" else key.rpartition(".")[2]
         name += "-" + re.sub(r"[^\w.+-]+", "_", f"{label}{value}").strip("_")
     return same_run(name, swept=swept, root=root) or name
+
+
+def name_of_net(root: DictConfig) -> str:
+    """What the settings' net is called. If there is no such net, nothing is made that could have a name."""
+    settings = {key: resolved(root, key) for key in NetConfig.__dataclass_fields__}
+    try:
+        return net_name(net_spec(net_config(settings), image_size=root.data.image_size))
+    except (ValueError, TypeError):  # said by whoever makes the settings
+        return "impossible"
 
 
 def same_run(name: str, *, swept: tuple[str, ...], root: DictConfig) -> str | None:

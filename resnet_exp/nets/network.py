@@ -50,6 +50,12 @@ class Block(nn.Module):
         )
         self.activate_before_split = first or not isinstance(self.downsample, nn.Identity)
 
+    @property
+    def ending(self) -> nn.Module:
+        """What ends the residual branch: if its weight is zero, so is the branch."""
+        after_the_last_layer = self.order == "post" and isinstance(self.norms[-1], BatchNorm)
+        return self.norms[-1] if after_the_last_layer else self.layers[-1]
+
     def forward(self, x: Tensor) -> Tensor:
         return self.post(x) if self.order == "post" else self.pre(x)
 
@@ -124,9 +130,9 @@ class Network(nn.Module):
         return layers
 
     @property
-    def blocks(self) -> list[nn.Module]:
+    def blocks(self) -> list[Block]:
         """The repeated units, in order."""
-        return [block for stage in self.stages for block in stage]
+        return [block for stage in self.stages for block in stage if isinstance(block, Block)]
 
     def forward(self, images: Tensor) -> Tensor:
         if self.training and self.batch_norms:

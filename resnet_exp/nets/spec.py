@@ -5,6 +5,7 @@ One description holds every net of the residual literature: a CIFAR net has thre
 stages; in a fully connected net each kernel is 0.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -104,6 +105,28 @@ class NetSpec:
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         return {key: list_of(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "NetSpec":
+        """The inverse of `to_dict`.
+
+        Raises:
+            TypeError: a part is missing, or unknown.
+        """
+        parts = dict(values)
+        stem = parts.pop("stem")
+        return cls(
+            stem=Stem(**stem) if stem else None,
+            stages=tuple(Stage(**stage) for stage in parts.pop("stages")),
+            block=BlockSpec(**tuples(parts.pop("block"))),
+            head=Head(**tuples(parts.pop("head"))),
+            **parts,
+        )
+
+
+def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with tuples in place of lists."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def list_of(value: Any) -> Any:

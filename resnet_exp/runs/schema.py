@@ -6,6 +6,7 @@
    the block; parameters were called `stem.0`, `stage1.0.convs.0`, `head`.
 2. `data.border`; `auto` follows the paper of the block's version; torchvision's names; a checkpoint holds
    the rows of `metrics.csv` that belong to it.
+3. Every net of the literature: `layout`, `norm`, `zero_init`, `bottleneck_stride`. Before, there were CIFAR nets alone.
 """
 
 import re
@@ -15,7 +16,7 @@ from typing import Any
 
 from resnet_exp.config import flatten
 
-SCHEMA = 2
+SCHEMA = 3
 # Settings whose default has changed, and the default since then: schema number, then value by key.
 NEW_DEFAULTS: dict[int, dict[str, Any]] = {2: {"data.border": "mean", "optim.warmup_steps": "auto"}}
 
@@ -57,6 +58,9 @@ def upgrade_settings(settings: Mapping[str, Any], *, path: Path) -> dict[str, An
         warms_up_since = upgraded.get("block") == "v2" and upgraded.get("depth", 0) < 110
         if optim.get("warmup_steps") == "auto" and warms_up_since:
             optim["warmup_steps"] = 0
+    if schema < 3:
+        cifar = {"layout": "cifar", "norm": "batch", "zero_init": False, "bottleneck_stride": "1x1"}
+        upgraded = upgraded | {key: value for key, value in cifar.items() if key not in upgraded}
     return upgraded
 
 

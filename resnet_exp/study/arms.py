@@ -1,7 +1,6 @@
 """Runs -> arms, which a study compares: all runs of one net under one setting, one per seed."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,13 +62,15 @@ class Arm:
         return estimate(values) if values else None
 
 
-def setting_of(name: str) -> str:
+def setting_of(name: str, *, net: str) -> str:
     """What a sweep varied besides the net, as the name of the run says: `resnet20-B-lr0.05` -> `-lr0.05`.
 
     A name that the user made up says no net: all of it is the setting.
+
+    Args:
+        net: what the run's net is called.
     """
-    net = re.match(r"[a-z_]+\d+(-v2)?(-[ABC])?(?=-|$)", name)
-    return name[net.end() :] if net else name
+    return name[len(net) :] if name == net or name.startswith(f"{net}-") else name
 
 
 # What tells arms of one name apart, in this order, as far as needed.
@@ -85,7 +86,8 @@ def group_arms(runs: list[Run]) -> list[Arm]:
     """Runs by net and setting; plain nets first, then by variant and depth."""
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        key = json.dumps(net_of(run.summary), sort_keys=True), setting_of(run.summary["name"])
+        setting = setting_of(run.summary["name"], net=net_called(run.summary))
+        key = json.dumps(net_of(run.summary), sort_keys=True), setting
         groups.setdefault(key, []).append(run)
     names = shown_names([group[0].summary for group in groups.values()])
     arms = []
@@ -95,7 +97,9 @@ def group_arms(runs: list[Run]) -> list[Arm]:
         arms.append(Arm(name, variant, setting, depth, sorted(group, key=lambda run: run.summary["seed"])))
 
     def place(arm: Arm) -> tuple[bool, str, int]:
-        return not arm.runs[0].summary["family"].startswith("plain"), arm.variant, arm.depth
+        summary = arm.runs[0].summary
+        is_plain = summary["family"].startswith("plain") or summary.get("shortcut") == "none"
+        return not is_plain, arm.variant, arm.depth
 
     return sorted(arms, key=place)
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from resnet_exp.nets.table import DEEP, PAPER_WARMUP_STEPS, paper_warmup
 from resnet_exp.study.arms import Arm, setting_of
-from resnet_exp.study.identity import net_config
+from resnet_exp.study.identity import net_called, spec_of
 from resnet_exp.study.runs import Run
 
-FREE = ("compile", "deterministic", "memory_format")  # how fast a run is, not what it computes
+# How fast a run is, not what it computes; and what the description of its net says.
+FREE = ("compile", "deterministic", "memory_format", "bottleneck_stride")
 SHOWN = 3  # differences that a refusal names
 
 
@@ -35,8 +36,8 @@ def warm_up_of_the_first_paper(run: Run) -> int:
 
 def warm_up_of_the_paper(run: Run) -> int:
     """In steps, as the paper of the block's version has them."""
-    config = net_config(run.summary)
-    return paper_warmup(config) if config else warm_up_of_the_first_paper(run)
+    spec = spec_of(run.summary)
+    return paper_warmup(spec) if spec else warm_up_of_the_first_paper(run)
 
 
 def warm_up_alike(runs: list[Run]) -> bool:
@@ -53,7 +54,7 @@ def differing_choices(runs: list[Run]) -> dict[str, dict[str, list[Run]]]:
     found: dict[str, dict[str, list[Run]]] = {}
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(setting_of(run.summary["name"]), []).append(run)
+        groups.setdefault(setting_of(run.summary["name"], net=net_called(run.summary)), []).append(run)
     for group in groups.values():
         by_key: dict[str, dict[str, list[Run]]] = {}
         for run in group:

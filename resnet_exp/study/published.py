@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_exp.nets.table import paper_warmup
-from resnet_exp.study.identity import is_as_called, net_config
+from resnet_exp.study.identity import is_as_called, spec_of
 from resnet_exp.study.runs import recorded
 
 FILE = Path(__file__).with_name("published.csv")
@@ -99,8 +99,8 @@ def equal(key: str, wanted: object, *, what: str) -> Check:
 
 def warms_up_as_published(steps: int, summary: Mapping[str, Any]) -> bool:
     """Whether the learning rate warms up for as many steps as in the paper of the block's version."""
-    config = net_config(summary)
-    return config is None or steps == paper_warmup(config)
+    spec = spec_of(summary)
+    return spec is None or steps == paper_warmup(spec)
 
 
 # The recipe of [P1] 4.2, what distorts a number most first.

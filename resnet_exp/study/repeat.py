@@ -8,9 +8,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from resnet_exp.config import flatten
+from resnet_exp.config import flatten, net_config
 from resnet_exp.grammar import quoted
-from resnet_exp.nets.table import MODELS
+from resnet_exp.nets.spec import NetSpec
+from resnet_exp.nets.table import FAMILIES, MODELS, family, layout_of, net_name, net_spec
 from resnet_exp.runs.folder import read_config
 from resnet_exp.study.arms import setting_of
 
@@ -18,11 +19,17 @@ from resnet_exp.study.arms import setting_of
 ELSEWHERE = ("schema", "name", "fresh", "task", "device", "threads", "data.name")
 
 
+def spec_of(settings: dict[str, Any]) -> NetSpec:
+    """The net that the settings of a run mean."""
+    return net_spec(net_config(settings), image_size=settings["data.image_size"])
+
+
 def settings_of(path: Path) -> dict[str, Any] | None:
     """The settings in a run folder, with dots; None if they are not there or not readable."""
     try:
         settings = flatten(read_config(path / "config.yaml") or {})
-        return settings if {"depth", "seed", "name", "data.name"} <= settings.keys() else None
+        spec_of(settings)
+        return settings if {"seed", "name", "data.name"} <= settings.keys() else None
     except Exception:  # a foreign or damaged file: the commands are an extra
         return None
 
@@ -42,28 +49,34 @@ def overridden(settings: dict[str, Any], *, model: str, conf: Path) -> set[str]:
     """The keys that a command for these settings must name."""
     usual = defaults(data=settings["data.name"], model=model, conf=conf)
     changed = {key for key in settings if key not in ELSEWHERE and settings[key] != usual.get(key)}
-    return changed | {"depth"} | ({"seed"} if settings["seed"] else set())
+    return changed | ({"depth"} if model in FAMILIES else set()) | ({"seed"} if settings["seed"] else set())
 
 
-def model_of(family: str) -> str:
-    """The `model=` to begin with: a plain net of bottlenecks has none of its own."""
-    return family if family in MODELS else family.removeprefix("plain_")
+def model_of(spec: NetSpec) -> str:
+    """The `model=` to begin with: that of its name or, where it has none of its own, one that is like it."""
+    kind, layout = family(spec), layout_of(spec)
+    if (like := kind.removeprefix("plain_")) in FAMILIES:  # a plain net of bottlenecks has no name
+        return kind if kind in FAMILIES else like
+    named = f"{kind.removeprefix('imagenet-')}{spec.depth}"
+    of_layout = [model for model, settings in MODELS.items() if settings.get("layout") == layout]
+    return named if named in of_layout else of_layout[-1]
 
 
-def repeat(runs: list[tuple[str, dict[str, Any]]], *, conf: Path) -> list[str]:
+def repeat(runs: list[dict[str, Any]], *, conf: Path) -> list[str]:
     """One sweep if the runs are every combination of their values, else a command for each run.
 
     Args:
-        runs: family and settings of each.
+        runs: the settings of each.
         conf: the folder of the defaults.
     """
+    nets = [spec_of(settings) for settings in runs]
     named: dict[str, None] = {}  # in the order of the settings
-    for family, settings in runs:
-        keys = overridden(settings, model=model_of(family), conf=conf)
+    for net, settings in zip(nets, runs, strict=True):
+        keys = overridden(settings, model=model_of(net), conf=conf)
         named |= dict.fromkeys(key for key in settings if key in keys)
     rows = [
-        {"model": model_of(family), "data": settings["data.name"]} | {key: quoted(settings.get(key)) for key in named}
-        for family, settings in runs
+        {"model": model_of(net), "data": settings["data.name"]} | {key: quoted(settings.get(key)) for key in named}
+        for net, settings in zip(nets, runs, strict=True)
     ]
     if all(row["data"] == "cifar10" for row in rows):  # the default
         for row in rows:
@@ -72,11 +85,13 @@ def repeat(runs: list[tuple[str, dict[str, Any]]], *, conf: Path) -> list[str]:
     combinations = {tuple(row.values()) for row in rows}
     if len(rows) > 1 and len(rows) == len(combinations) == math.prod(map(len, values.values())):
         return [command("resnet-exp -m", {key: ",".join(of_key) for key, of_key in values.items()})]
-    return [
-        # Where the name says more than the net, a single command would not make it.
-        command("resnet-exp", row | ({"name": quoted(settings["name"])} if setting_of(settings["name"]) else {}))
-        for row, (_, settings) in zip(rows, runs, strict=True)
-    ]
+    return [command("resnet-exp", row | name_of(s, net=net)) for row, s, net in zip(rows, runs, nets, strict=True)]
+
+
+def name_of(settings: dict[str, Any], *, net: NetSpec) -> dict[str, str]:
+    """The run's name, where a command that runs it alone would not give it that: it says more than the net."""
+    name = settings["name"]
+    return {"name": quoted(name)} if setting_of(name, net=net_name(net)) else {}
 
 
 def command(program: str, overrides: dict[str, str]) -> str:

@@ -82,5 +82,4 @@ def distinct(runs: list[Run], get: Callable[[Run], dict[str, Any]]) -> list[tupl
 
 def commands(runs: list[Run]) -> list[str]:
     """What repeats the study, as far as the run folders hold readable settings."""
-    known = [(run.summary["family"], settings) for run in runs if (settings := settings_of(run.path))]
-    return repeat(known, conf=conf_dir())
+    return repeat([settings for run in runs if (settings := settings_of(run.path))], conf=conf_dir())

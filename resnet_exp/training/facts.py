@@ -59,7 +59,7 @@ def known_before(
     return {
         "schema": SCHEMA,
         "name": config.name,
-        "family": family(config.net),
+        "family": family(spec),
         "depth": config.depth,
         "block": config.block,
         "shortcut": config.shortcut,
@@ -93,6 +93,7 @@ def known_before(
 
 def choices(config: Config, *, environment: dict[str, Any], warmup_steps: int) -> dict[str, Any]:
     """What makes two runs comparable: the recipe, and what the papers do not say."""
+    zero_init = "; residual branches, where there are any, start at zero" if config.zero_init else ""
     padding, border = padding_of(config.data.image_size), config.data.border
     seen = {
         "black": f"{padding} black pixels a side, then normalised",
@@ -108,7 +109,7 @@ def choices(config: Config, *, environment: dict[str, Any], warmup_steps: int) -
         "nesterov": False,
         "weight_decay": config.optim.weight_decay,
         "weight_decay_on": config.optim.weight_decay_on,
-        "initialisation": "He normal over fan_out; head uniform over fan_in, bias zero",
+        "initialisation": "He normal over fan_out; head uniform over fan_in, bias zero" + zero_init,
         "normalisation": "mean and standard deviation of each channel of the training split",
         "border": border,
         "padding": seen[border],
@@ -117,7 +118,9 @@ def choices(config: Config, *, environment: dict[str, Any], warmup_steps: int) -
         "sampling": "endless stream of permutations, batches of equal size",
         "option_a": "every second pixel; missing channels zero, appended",
         "v2_shortcut_input": "raw where the shortcut is an identity, activated elsewhere and in the first block",
-        "bottleneck_stride": "in the first 1x1 convolution",
+        "bottleneck_stride": {"1x1": "in the first 1x1 convolution", "3x3": "in the 3x3 convolution"}[
+            config.bottleneck_stride
+        ],
         "train_error": "running: augmented batches, training-mode BN, mean over the steps since the last row",
         "test": "last weights, single view",
         "precision": environment["precision"],

@@ -15,7 +15,7 @@ from resnet_exp.data.sets import Dataset, load_dataset
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.nets.init import initialise
 from resnet_exp.nets.network import Network
-from resnet_exp.nets.table import net_spec, paper_warmup
+from resnet_exp.nets.table import growth, net_spec, paper_warmup
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import Origin, check_settings
@@ -71,8 +71,12 @@ def prepare(config: Config, *, earlier: Origin | None, turn: int = 0) -> Parts:
     if earlier:
         earlier.check_images(dataset.fingerprint, root=config.data.root)
     preprocess = Preprocess(dataset.mean, dataset.std, border=config.data.border)
-    model = Network(net_spec(config.net), num_classes=len(dataset.classes))
-    initialise(model, seed=config.seed)
+    spec = net_spec(config.net, image_size=config.data.image_size)
+    model = Network(spec, num_classes=len(dataset.classes))
+    initialise(model, seed=config.seed, zero_init=config.zero_init)
+    if (power := growth(spec)) >= 1 and not config.zero_init:
+        grows = f"each residual block doubles the variance of the signal, which grows {10**power:,.0f} times"
+        log.warning("norm=none: %s and may overflow; zero_init=true starts each block as its shortcut", grows)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     precision = choose_precision(config.amp, device, before=before.get("precision"))
     return Parts(device, precision, dataset, preprocess, model)
@@ -122,7 +126,7 @@ def train_run(
         origin = origin.after(earlier, step=state.step)
 
     asked = config.optim.warmup_steps
-    warmup_steps = paper_warmup(config.net) if asked == "auto" else asked
+    warmup_steps = paper_warmup(parts.model.spec) if asked == "auto" else asked
     facts = known_before(config, parts.model.spec, parts.dataset, origin=origin, warmup_steps=warmup_steps)
     facts |= {"device": describe_device(parts.device), "precision_reason": parts.precision.reason, "begun_by": begun_by}
     if checkpoint:
