@@ -36,20 +36,28 @@ def count_cores() -> int:
     return max(1, math.ceil(min(len(own_cores()), cgroup_share())))
 
 
+def control_groups(controller: str = "") -> list[Path]:
+    """Where this process's control group says its limits, and those above it, whose limits hold too (Linux).
+
+    Args:
+        controller: of version 1; empty: version 2, which has all in one place.
+    """
+    top = group = CGROUPS / controller
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controller in controllers.split(","):
+                group = top / path.lstrip("/")
+    return [folder for folder in (group, *group.parents) if folder.is_relative_to(top)]
+
+
 def cgroup_share() -> float:
     """The cores' worth of time that the control group of this process may take; infinite without a limit."""
     share = math.inf
-    with suppress(OSError, ValueError, IndexError):
-        own = next(
-            line.split("::", 1)[1] for line in Path("/proc/self/cgroup").read_text().splitlines() if "::" in line
-        )
-        group = CGROUPS / own.lstrip("/")
-        for folder in (group, *group.parents):  # a limit above holds too
-            with suppress(OSError, ValueError):
-                quota, period = (folder / "cpu.max").read_text().split()
-                share = min(share, int(quota) / int(period))
-            if folder == CGROUPS:
-                break
+    for folder in control_groups():
+        with suppress(OSError, ValueError):
+            quota, period = (folder / "cpu.max").read_text().split()
+            share = min(share, int(quota) / int(period))
     with suppress(OSError, ValueError):  # version 1
         quota_us = int((CGROUPS / "cpu" / "cpu.cfs_quota_us").read_text())
         period_us = int((CGROUPS / "cpu" / "cpu.cfs_period_us").read_text())

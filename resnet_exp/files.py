@@ -71,7 +71,7 @@ def write_sealed(path: Path, content: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     payload = buffer.getbuffer()
-    replace(path, [header(payload), payload])
+    replace(path, [header(len(payload), hashlib.sha256(payload).digest()), payload])
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
@@ -83,18 +83,20 @@ def read_sealed(path: Path) -> dict[str, Any]:
     """
     import torch
 
-    data = path.read_bytes()
-    payload = memoryview(data)[HEADER_LENGTH:]
-    if data[:HEADER_LENGTH] != header(payload):
-        raise DamagedFileError(f"{path}: damaged or not written by resnet-exp")
-    try:
-        content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise DamagedFileError(f"{path}: holds something other than tensors and numbers") from error
+    with path.open("rb") as file:  # read twice, as decoded images may leave no memory for a second copy of them
+        start = file.read(HEADER_LENGTH)
+        digest = hashlib.file_digest(file, "sha256").digest()  # of what follows
+        if start != header(max(0, file.tell() - HEADER_LENGTH), digest):
+            raise DamagedFileError(f"{path}: damaged or not written by resnet-exp")
+        file.seek(HEADER_LENGTH)
+        try:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise DamagedFileError(f"{path}: holds something other than tensors and numbers") from error
     if not isinstance(content, dict):
         raise DamagedFileError(f"{path}: not written by resnet-exp")
     return content
 
 
-def header(payload: memoryview) -> bytes:
-    return MAGIC + len(payload).to_bytes(8, "little") + hashlib.sha256(payload).digest()
+def header(length: int, digest: bytes) -> bytes:
+    return MAGIC + length.to_bytes(8, "little") + digest

@@ -26,6 +26,30 @@ def test_a_containers_share_of_the_cores_counts(tmp_path: Path, monkeypatch: pyt
         assert cores.count_cores() == expected
 
 
+def test_a_process_has_the_limits_of_its_groups_and_of_those_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_text = Path.read_text
+
+    def of_a_job(path: Path) -> str:
+        if path == Path("/proc/self/cgroup"):
+            return "4:memory,hugetlb:/docker/job\n0::/slice/job\n"
+        return read_text(path)
+
+    monkeypatch.setattr(Path, "read_text", of_a_job)
+    monkeypatch.setattr(cores, "CGROUPS", tmp_path)
+    job = tmp_path / "slice" / "job"
+    assert cores.control_groups() == [job, job.parent, tmp_path]
+    of_memory = tmp_path / "memory" / "docker"
+    assert cores.control_groups("memory") == [of_memory / "job", of_memory, tmp_path / "memory"]
+    assert cores.control_groups("cpu") == [tmp_path / "cpu"]
+    job.mkdir(parents=True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    (job / "cpu.max").write_text("800000 100000")
+    (job.parent / "cpu.max").write_text("300000 100000")
+    assert cores.count_cores() == 3
+
+
 @pytest.fixture
 def four_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of six cores, four of them ours (0, 1, 4, 5); where its kernel counts."""

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_exp.data import image_folder
+from resnet_exp.data import image_folder, memory
+from resnet_exp.data.image_folder import FolderFacts, describe_folder
 from resnet_exp.data.sets import Dataset, load_dataset
 from resnet_exp.files import write_sealed
 from tests.helpers import Bomb, data_config, finish, start
@@ -91,7 +92,7 @@ from pathlib import Path
 from resnet_exp.data import image_folder
 decode = image_folder.decode
 image_folder.decode = lambda *a, **k: print("decoding") or decode(*a, **k)
-image_folder.load_image_folder(Path(sys.argv[1]), image_size=8)
+image_folder.load_image_folder(Path(sys.argv[1]), image_size=8, check=lambda train, test: None)
 """
 
 
@@ -130,3 +131,49 @@ def test_unreadable_images_and_differing_classes_are_named(tree: Path) -> None:
         file.unlink()
     with pytest.raises(ValueError, match="dog"):
         load_tree(tree)
+
+
+def test_a_folder_that_does_not_fit_is_refused_before_an_image_is_read(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = count_decoding(monkeypatch)
+    monkeypatch.setattr(memory, "free_memory", lambda: 1000)
+    with pytest.raises(ValueError, match="insects: 22 images, stored at 9x9 pixels, need"):
+        load_tree(tree, crop="resized")
+    assert counts == []
+
+
+def test_without_memory_to_keep_the_decoded_images_they_are_decoded_again(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    needed = 22 * 8 * 8 * 3
+    counts = count_decoding(monkeypatch)
+    monkeypatch.setattr(image_folder, "free_memory", lambda: needed - 1)
+    load_tree(tree)
+    assert "cannot keep the decoded images (that takes 4.22e-06 GB more memory; 4.22e-06 GB are free)" in caplog.text
+    monkeypatch.setattr(image_folder, "free_memory", lambda: needed)
+    load_tree(tree)
+    load_tree(tree)
+    assert len(counts) == 4
+
+
+def test_padded_and_resized_crops_have_a_cache_each(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = count_decoding(monkeypatch)
+    padded, resized = load_tree(tree), load_tree(tree, crop="resized")
+    assert (padded.train.images.shape[1:], resized.train.images.shape[1:]) == ((8, 8, 3), (9, 9, 3))
+    assert padded.fingerprint != resized.fingerprint
+    assert load_tree(tree).fingerprint == padded.fingerprint
+    assert len(counts) == 4
+
+
+def test_a_folder_is_described_by_its_headers(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "load", lambda image: pytest.fail("decoded"))
+    names = ["ant", "bee", "cat"]
+    assert describe_folder(tree) == FolderFacts(16, 6, names, widths=(9, 10, 10), heights=(9, 13, 16), headers=22)
+    monkeypatch.setattr(image_folder, "MOST_HEADERS", 10)
+    some = describe_folder(tree)
+    assert (some.train, some.test, some.headers) == (16, 6, 8), "every third"
+    with (tree / "train" / "ant" / "0.png").open("wb"):
+        pass
+    with pytest.raises(ValueError, match=r"ant/0\.png: not a readable image"):
+        describe_folder(tree)

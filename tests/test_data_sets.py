@@ -4,7 +4,6 @@ import gc
 import hashlib
 import http.server
 import io
-import os
 import pickle
 import tarfile
 import threading
@@ -18,18 +17,17 @@ import torch
 from torchvision import datasets
 
 from resnet_exp.data import synthetic
+from resnet_exp.data.classes import count_classes
 from resnet_exp.data.sets import (
     Dataset,
     Split,
     balanced_order,
-    count_classes,
     fingerprint,
     load_dataset,
     pixel_statistics,
 )
-from tests.helpers import Bomb, data_config
+from tests.helpers import REAL, Bomb, data_config
 
-REAL = Path(os.environ.get("RESNET_EXP_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 # torchvision leaves the socket of a failed download to the collector, and on Python 3.12 unpacks in an old way.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),

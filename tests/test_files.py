@@ -2,6 +2,7 @@ import errno
 import os
 import pickle
 import stat
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,17 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert torch.equal(content.pop("weights"), CONTENT["weights"])
     assert content == {key: value for key, value in CONTENT.items() if key != "weights"}
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_reading_takes_no_second_copy_of_what_it_reads(tmp_path: Path) -> None:
+    """Of Python's memory; the tensors have their own."""
+    write_sealed(tmp_path / "file", {"images": torch.zeros(20_000_000, dtype=torch.uint8)})
+    tracemalloc.start()
+    try:
+        read_sealed(tmp_path / "file")
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("position", [0, 5, 14, 30, 60, 200, -200, -1])

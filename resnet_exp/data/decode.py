@@ -1,5 +1,7 @@
 """One image file as pixels: upright, opaque, 8 bits a channel, a centred square."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,27 @@ def read_image(path: str | Path, *, size: int) -> NDArray[np.uint8]:
     Raises:
         ValueError: it cannot be read, or its values have no known range; the message names the file.
     """
+    with reading(path) as image:
+        image.load()
+        return square(to_rgb(image), size)
+
+
+def read_size(path: str | Path) -> tuple[int, int]:
+    """Width and height in pixels as the file's header has them; no pixel is decoded.
+
+    Raises:
+        ValueError: it cannot be read; the message names the file.
+    """
+    with reading(path) as image:
+        return image.size
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[Image.Image]:
+    """The opened image; whatever is wrong with it, there or in what is done with it, is a ValueError."""
     try:
         with Image.open(path) as image:
-            image.load()
-            return square(to_rgb(image), size)
+            yield image
     except MemoryError:
         raise
     except Exception as error:  # Pillow's plugins raise whatever a damaged file provokes

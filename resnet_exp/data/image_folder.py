@@ -3,11 +3,15 @@
 import glob
 import hashlib
 import logging
+import math
 import os
+import statistics
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +20,16 @@ from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from tqdm import tqdm
 
-from resnet_exp.data.decode import DECODER, read_image
-from resnet_exp.data.sets import Arrays
+from resnet_exp.data.classes import class_names
+from resnet_exp.data.decode import DECODER, read_image, read_size
+from resnet_exp.data.memory import free_memory
+from resnet_exp.data.sets import Arrays, Check
 from resnet_exp.files import DamagedFileError, read_sealed, write_sealed
 
 log = logging.getLogger(__name__)
 
 PARTS = ("train", "test")
+MOST_HEADERS = 1000  # of which a folder is described
 
 
 def is_image(path: str) -> bool:
@@ -32,11 +39,6 @@ def is_image(path: str) -> bool:
         path: below the folder of the images, which itself may be a hidden one.
     """
     return path.lower().endswith(IMG_EXTENSIONS) and not any(part.startswith(".") for part in Path(path).parts)
-
-
-def class_names(folder: Path) -> list[str]:
-    """The classes under `folder`: its folders but for hidden ones, such as `.ipynb_checkpoints`."""
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
 class Part(ImageFolder):  # type: ignore[misc]
@@ -52,19 +54,18 @@ class Part(ImageFolder):  # type: ignore[misc]
         return names, {name: index for index, name in enumerate(names)}
 
 
-def load_image_folder(root: Path, *, image_size: int) -> tuple[Arrays, Arrays, list[str]]:
+def load_image_folder(root: Path, *, image_size: int, check: Check) -> tuple[Arrays, Arrays, list[str]]:
     """Training and test images of `root/train/<class>/*` and `root/test/<class>/*`, and the classes' names.
 
+    Args:
+        check: called with the numbers of training and test images before one is read.
+
     Raises:
-        ValueError: a class has no image, there is only one, the two parts differ in their classes, or an image cannot
-            be read.
+        ValueError: a class has no image, there is only one, the two parts differ in their classes, an image cannot be
+            read, or `check` raised it.
     """
-    train, test = (list_images(root / part) for part in PARTS)
-    if train.classes != test.classes:
-        differing = sorted({*train.classes} ^ {*test.classes})
-        raise ValueError(f"{root}: train/ and test/ must hold the same classes; differing: {', '.join(differing[:5])}")
-    if len(train.classes) == 1:
-        raise ValueError(f"{root}: one class alone ({train.classes[0]}): there is nothing to tell apart")
+    train, test = list_parts(root)
+    check(len(train), len(test))
     tell_skipped(root)
     cache = cache_file(root, image_size=image_size)
     with ExitStack() as stack:
@@ -74,6 +75,59 @@ def load_image_folder(root: Path, *, image_size: int) -> tuple[Arrays, Arrays, l
             for scrap in cache.parent.glob(f".{glob.escape(cache.name)}.*.tmp"):  # of a job that was killed
                 scrap.unlink()
         return read_or_decode(root, train, test, image_size=image_size, cache=cache)
+
+
+def list_parts(root: Path) -> tuple[Part, Part]:
+    """The training and the test images of a folder.
+
+    Raises:
+        ValueError: a class has no image, there is only one, or the two parts differ in their classes.
+    """
+    train, test = (list_images(root / part) for part in PARTS)
+    if train.classes != test.classes:
+        differing = sorted({*train.classes} ^ {*test.classes})
+        raise ValueError(f"{root}: train/ and test/ must hold the same classes; differing: {', '.join(differing[:5])}")
+    if len(train.classes) == 1:
+        raise ValueError(f"{root}: one class alone ({train.classes[0]}): there is nothing to tell apart")
+    return train, test
+
+
+@dataclass(frozen=True)
+class FolderFacts:
+    """What a folder of images holds, without decoding one.
+
+    Args:
+        train: number of training images.
+        test: number of test images.
+        classes: their names.
+        widths: smallest, median and largest, in pixels, as the files' headers have them: before EXIF turns an image.
+        heights: likewise.
+        headers: how many files these are taken from.
+    """
+
+    train: int
+    test: int
+    classes: list[str]
+    widths: tuple[int, int, int]
+    heights: tuple[int, int, int]
+    headers: int
+
+
+def describe_folder(root: Path) -> FolderFacts:
+    """Counts the images of `root/train/<class>/*` and `root/test/<class>/*`; their sizes from at most 1,000 headers.
+
+    Raises:
+        ValueError: as `load_image_folder`, but of images for those whose header was looked at.
+    """
+    train, test = list_parts(root)
+    paths = [path for path, _ in (*train.samples, *test.samples)]
+    looked_at = paths[:: math.ceil(len(paths) / MOST_HEADERS)]
+    widths, heights = zip(*map(read_size, looked_at), strict=True)
+
+    def spread(sides: tuple[int, ...]) -> tuple[int, int, int]:
+        return min(sides), statistics.median_low(sides), max(sides)
+
+    return FolderFacts(len(train), len(test), train.classes, spread(widths), spread(heights), len(looked_at))
 
 
 def list_images(folder: Path) -> Part:
@@ -125,11 +179,21 @@ def read_or_decode(
     total = len(train.samples) + len(test.samples)
     with tqdm(total=total, desc="decoding images", unit="image", leave=False, disable=None) as bar:
         arrays = [decode(part.samples, image_size=image_size, tick=bar.update) for part in (train, test)]
-    try:
-        write_sealed(cache, {"tree": tree, "train": arrays[0], "test": arrays[1], "classes": train.classes})
-    except OSError as error:
-        log.warning("cannot keep the decoded images (%s): they are decoded again next time", error)
+    keep(cache, {"tree": tree, "train": arrays[0], "test": arrays[1], "classes": train.classes})
     return arrays[0], arrays[1], train.classes
+
+
+def keep(cache: Path, content: dict[str, Any]) -> None:
+    """Writes the decoded images; without room for it says so and goes on."""
+    size, free = sum(images.nbytes for images, _ in (content["train"], content["test"])), free_memory()
+    reason: object = f"that takes {size / 1e9:.3g} GB more memory; {(free or 0) / 1e9:.3g} GB are free"
+    if free is None or free >= size:
+        try:
+            write_sealed(cache, content)
+            return
+        except OSError as error:
+            reason = error
+    log.warning("cannot keep the decoded images (%s): they are decoded again next time", reason)
 
 
 def decode(samples: list[tuple[str, int]], *, image_size: int, tick: Callable[[], object]) -> Arrays:

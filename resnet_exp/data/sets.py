@@ -4,6 +4,7 @@ import hashlib
 import logging
 import tarfile
 import urllib.error
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,17 @@ from torch import Tensor
 
 from resnet_exp.config import DataConfig
 from resnet_exp.data import synthetic
+from resnet_exp.data.crops import make_crop
 from resnet_exp.data.decode import square
+from resnet_exp.data.memory import check_room
 
 log = logging.getLogger(__name__)
 
 Arrays = tuple[Tensor, Tensor]  # images (N, S, S, 3) uint8, labels (N,) int64
+Check = Callable[[int, int], None]  # takes the numbers of training and test images; raises ValueError if too many
+CPU = torch.device("cpu")
 CIFAR = {"cifar10": "CIFAR10", "cifar100": "CIFAR100"}  # in torchvision.datasets
+COUNTED_AT_ONCE = 1000  # images: counting a channel copies it
 SUBSET_SEED = 0  # which images are held out or used does not depend on the run's seed
 
 
@@ -66,15 +72,18 @@ class Dataset:
         )
 
 
-def load_dataset(config: DataConfig) -> Dataset:
+def load_dataset(config: DataConfig, *, device: torch.device = CPU) -> Dataset:
     """Loads a data set, holds out `val_size` training images, then keeps `train_limit` and `test_limit` of the rest.
 
     The held-out images do not depend on `train_limit`, and a smaller training set is part of a larger one.
 
+    Args:
+        device: where they will be trained on, for which there must be room; they are loaded on the CPU.
+
     Raises:
-        ValueError: the data are missing, damaged, or fewer than asked for.
+        ValueError: the data are missing, damaged, fewer than asked for, or do not fit into memory.
     """
-    train, test, classes = load_arrays(config)
+    train, test, classes = load_arrays(config, device=device)
     whole, test_split = Split(*train), Split(*test)
     if config.val_size or config.train_limit is not None:
         order = balanced_order(whole.labels)
@@ -101,33 +110,31 @@ def load_dataset(config: DataConfig) -> Dataset:
     return Dataset(train_split, val_split, test_split, classes, mean, std, fingerprint(splits))
 
 
-def load_arrays(config: DataConfig) -> tuple[Arrays, Arrays, list[str]]:
+def load_arrays(config: DataConfig, *, device: torch.device) -> tuple[Arrays, Arrays, list[str]]:
     """Training and test images as they come, and the classes' names."""
-    root, image_size = Path(config.root), config.image_size
+    root, image_size = Path(config.root), make_crop(config).stored_size
+
+    def check(train: int, test: int) -> None:
+        check_room(config, train=train, test=test, device=device)
+
     if config.name in CIFAR:
-        return load_cifar(config.name, root=root, download=config.download, image_size=image_size)
+        return load_cifar(config.name, root=root, download=config.download, image_size=image_size, check=check)
     if config.name == "image_folder":
         from resnet_exp.data.image_folder import load_image_folder  # brings torchvision, which takes a second
 
-        return load_image_folder(root, image_size=image_size)
+        return load_image_folder(root, image_size=image_size, check=check)
+    check(synthetic.TRAIN_SIZE, synthetic.TEST_SIZE)
     train, test = (tensors(*synthetic.paint_split(part, image_size=image_size)) for part in ("train", "test"))
     return train, test, list(synthetic.CLASSES)
 
 
-def count_classes(config: DataConfig) -> int:
-    """How many classes the images have, without reading one."""
-    if config.name == "image_folder":
-        from resnet_exp.data.image_folder import class_names
-
-        return len(class_names(Path(config.root) / "train"))
-    return 100 if config.name == "cifar100" else 10
-
-
-def load_cifar(name: str, *, root: Path, download: bool, image_size: int) -> tuple[Arrays, Arrays, list[str]]:
+def load_cifar(
+    name: str, *, root: Path, download: bool, image_size: int, check: Check
+) -> tuple[Arrays, Arrays, list[str]]:
     """CIFAR-10 or CIFAR-100 through torchvision, which checks the MD5 of every file before it reads it.
 
     Raises:
-        ValueError: a file is missing or damaged, or the download failed.
+        ValueError: a file is missing or damaged, the download failed, or `check` raised it.
     """
     from torchvision import datasets  # takes a second, which other data need not wait for
 
@@ -154,6 +161,8 @@ def load_cifar(name: str, *, root: Path, download: bool, image_size: int) -> tup
         raise ValueError(
             f"{name}: download from {source.url} failed: {reason}\nexpected: {expected}\n{hint}"
         ) from error
+
+    check(*(len(part.data) for part in parts))
 
     def arrays(part: Any) -> Arrays:
         images = part.data
@@ -185,7 +194,9 @@ def pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     Counted by value, so the result is exact and does not depend on threads.
     """
     values = torch.arange(256, dtype=torch.float64) / 255
-    share = torch.stack([torch.bincount(c.flatten(), minlength=256) for c in images.unbind(-1)]).double()  # (3, 256)
+    share = torch.zeros(3, 256, dtype=torch.float64)
+    for part in images.split(COUNTED_AT_ONCE):
+        share += torch.stack([torch.bincount(c.flatten(), minlength=256) for c in part.unbind(-1)])
     share /= share.sum(1, keepdim=True)
     mean = share @ values
     std = (share * (values - mean[:, None]) ** 2).sum(1).sqrt()

@@ -5,26 +5,16 @@ partial batch, no image lost. A batch may reach from one epoch into the next.
 """
 
 import hashlib
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from resnet_exp.data.crops import Crop, Sample
+
 EPOCHS_KEPT = 2  # a batch rarely touches more
 
 
-class Sample(NamedTuple):
-    """What was sampled for B images: `indices` (B,), `offsets` (B, 2) of the crop (down, right), `flips` (B,) bool."""
-
-    indices: Tensor
-    offsets: Tensor
-    flips: Tensor
-
-    def part(self, rows: slice | Tensor) -> "Sample":
-        return Sample(self.indices[rows], self.offsets[rows], self.flips[rows])
-
-
-def sample_epoch(*, seed: int, epoch: int, num_images: int, padding: int, augment: bool) -> Sample:
+def sample_epoch(*, seed: int, epoch: int, num_images: int, crop: Crop, augment: bool) -> Sample:
     """The samples of one epoch, on the CPU: every image once, each with its own crop and flip.
 
     Without `augment` the order stays the same, every crop is the centre, and nothing is flipped.
@@ -33,9 +23,9 @@ def sample_epoch(*, seed: int, epoch: int, num_images: int, padding: int, augmen
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
     order = torch.randperm(num_images, generator=generator)
     if not augment:
-        return Sample(order, torch.full((num_images, 2), padding), torch.zeros(num_images, dtype=torch.bool))
-    offsets = torch.randint(0, 2 * padding + 1, (num_images, 2), generator=generator)
-    return Sample(order, offsets, torch.randint(0, 2, (num_images,), generator=generator).bool())
+        return Sample(order, crop.centre(num_images), torch.zeros(num_images, dtype=torch.bool))
+    windows = crop.draw(num_images, generator=generator)
+    return Sample(order, windows, torch.randint(0, 2, (num_images,), generator=generator).bool())
 
 
 class BatchStream:
@@ -44,15 +34,15 @@ class BatchStream:
     Args:
         num_images: size of the training set; may be smaller than a batch.
         batch_size: images in every batch.
-        padding: pixels of border on each side, see `preprocess.padding_of`.
+        crop: draws the windows.
         augment: whether crops and flips are random.
         seed: the run's seed.
     """
 
-    def __init__(self, *, num_images: int, batch_size: int, padding: int, augment: bool, seed: int) -> None:
+    def __init__(self, *, num_images: int, batch_size: int, crop: Crop, augment: bool, seed: int) -> None:
         self.num_images = num_images
         self.batch_size = batch_size
-        self.padding = padding
+        self.crop = crop
         self.augment = augment
         self.seed = seed
         self.epochs: dict[int, Sample] = {}
@@ -74,7 +64,7 @@ class BatchStream:
                 seed=self.seed,
                 epoch=epoch,
                 num_images=self.num_images,
-                padding=self.padding,
+                crop=self.crop,
                 augment=self.augment,
             )
             while len(self.epochs) > EPOCHS_KEPT:
