@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from resnet_exp.data.crops import Crop, PaddedCrop, ResizedCrop
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset, Split
 from resnet_exp.data.stream import BatchStream
@@ -25,6 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # of torch.compile's own, which as errors would end it
 ]
 GPU = torch.device("cuda", 0)
+CROPS = {"padded": PaddedCrop(8, padding=1, border="mean"), "resized": ResizedCrop(7)}  # of images of 8x8 pixels
 WAYS = ("eager", "captured", "compiled")
 
 
@@ -40,16 +42,23 @@ def test_a_gpu_trains_in_every_precision(settings: Settings, tmp_path: Path, amp
     assert {t.dtype for t in saved["state"]["model"].values()} == {torch.float32, torch.int64}
 
 
-def test_a_gpu_computes_what_a_cpu_computes(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("crop", CROPS)
+def test_a_gpu_computes_what_a_cpu_computes(settings: Settings, tmp_path: Path, crop: str) -> None:
     for device in ("cpu", "cuda"):
         arguments = ("amp=off", "optim.lr=0.01", "train.steps=5", "train.eval_every=1", "deterministic=true")
-        run(settings(*TINY, *arguments, f"device={device}"), tmp_path / device)
+        run(settings(*TINY, *arguments, f"device={device}", f"data.crop={crop}"), tmp_path / device)
     for cpu, gpu in zip(rows(tmp_path / "cpu"), rows(tmp_path / "cuda"), strict=True):
         assert gpu["train_loss"] == pytest.approx(cpu["train_loss"], rel=1e-3)
 
 
 def train_step(
-    shapes: Dataset, patch: pytest.MonkeyPatch, *, way: str, precision: str = "off", depth: int = 20
+    shapes: Dataset,
+    patch: pytest.MonkeyPatch,
+    *,
+    way: str,
+    precision: str = "off",
+    depth: int = 20,
+    crop: Crop = CROPS["padded"],
 ) -> TrainStep:
     """The update of a net, eager (nothing captured), captured, or captured with compiled blocks."""
     set_up(GPU, threads=1, deterministic=False)
@@ -63,8 +72,8 @@ def train_step(
     return TrainStep(
         State(model, optimizer, chosen.scaler(), Totals(GPU)),
         dataset.train,
-        stream=BatchStream(num_images=len(shapes.train), batch_size=32, padding=1, augment=True, seed=0),
-        preprocess=Preprocess(dataset.mean, dataset.std, border="mean"),
+        stream=BatchStream(num_images=len(shapes.train), batch_size=32, crop=crop, augment=True, seed=0),
+        preprocess=Preprocess(dataset.mean, dataset.std, crop=crop),
         precision=chosen,
     )
 
@@ -170,10 +179,11 @@ def test_capturing_leaves_no_trace(shapes: Dataset, monkeypatch: pytest.MonkeyPa
     assert update.state.scaler.state_dict() == Precision(precision, "cuda").scaler().state_dict()
 
 
+@pytest.mark.parametrize("crop", CROPS)
 @pytest.mark.parametrize("way", WAYS[1:])
-def test_steps_do_not_wait_for_the_gpu(shapes: Dataset, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+def test_steps_do_not_wait_for_the_gpu(shapes: Dataset, monkeypatch: pytest.MonkeyPatch, way: str, crop: str) -> None:
     """Over the ends of epochs too; torch raises an error where one would."""
-    update = train_step(shapes, monkeypatch, way=way, precision="bf16")
+    update = train_step(shapes, monkeypatch, way=way, precision="bf16", crop=CROPS[crop])
     torch.cuda.synchronize()
     try:
         torch.cuda.set_sync_debug_mode("error")
@@ -184,10 +194,11 @@ def test_steps_do_not_wait_for_the_gpu(shapes: Dataset, monkeypatch: pytest.Monk
     assert update.state.totals.read() is not None
 
 
+@pytest.mark.parametrize("crop", CROPS)
 @pytest.mark.parametrize("way", WAYS[1:])
-def test_a_step_is_one_launch(shapes: Dataset, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+def test_a_step_is_one_launch(shapes: Dataset, monkeypatch: pytest.MonkeyPatch, way: str, crop: str) -> None:
     """Of all that asks the GPU to do something, as torch's profiler sees it."""
-    update = train_step(shapes, monkeypatch, way=way, precision="bf16")
+    update = train_step(shapes, monkeypatch, way=way, precision="bf16", crop=CROPS[crop])
     update(lr=0.1)
     torch.cuda.synchronize()
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]

@@ -40,6 +40,7 @@ def of_model(model: str, **changes: object) -> NetConfig:
         ({"layout": "vgg", "shortcut": "none"}, "depth=20: a VGG net has 11, 13, 16, 19 layers"),
         ({"layout": "mlp", "depth": 21}, r"a fully connected net has 2n\+2 layers; near are 20 and 22"),
         ({"layout": "mlp", "shortcut": "C"}, "shortcut=C: a fully connected net has none or A"),
+        ({"layout": "mlp", "channels": (8,)}, r"channels=\[8\]: all layers of a fully connected net are equally wide"),
         ({"blocks": (3, 4, 5)}, r"depth=20: blocks=\[3,4,5\] make 26 layers; say depth=26"),
         ({"blocks": (3, 0, 5)}, r"blocks=\[3,0,5\]: must be a positive number for each stage"),
         ({"channels": ()}, r"channels=\[\]: must be a positive number"),

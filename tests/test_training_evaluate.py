@@ -3,13 +3,15 @@
 import pytest
 import torch
 
-from resnet_exp.data.preprocess import Preprocess, crop_and_flip
+from resnet_exp.data.crops import PaddedCrop
+from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset, Split
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.nets.network import Network
+from resnet_exp.nets.spec import BlockSpec, NetSpec, Stage, Stem
 from resnet_exp.training import evaluate
 from resnet_exp.training.device import Precision
-from resnet_exp.training.evaluate import Evaluation, recompute_batch_norm, training_batches
+from resnet_exp.training.evaluate import Evaluation, images_at_a_time, recompute_batch_norm, training_batches
 from tests.helpers import make_net
 
 OFF = Precision("off", "cpu")
@@ -22,7 +24,7 @@ def net() -> Network:
 def test_evaluation_is_that_of_eval_mode_and_changes_nothing(shapes: Dataset) -> None:
     model = net().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    preprocess = Preprocess(shapes.mean, shapes.std, border="mean")
+    preprocess = Preprocess(shapes.mean, shapes.std, crop=PaddedCrop(8, padding=1, border="mean"))
     loss, error = Evaluation(model, shapes.test, preprocess=preprocess, precision=OFF)()
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
@@ -34,12 +36,46 @@ def test_evaluation_is_that_of_eval_mode_and_changes_nothing(shapes: Dataset) ->
     assert error == pytest.approx(100 * (logits.argmax(1) != shapes.test.labels).float().mean().item())
 
 
+def net_of(channels: int) -> NetSpec:
+    return NetSpec(Stem(channels), (Stage(1, channels),), BlockSpec((3, 3)))
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "on_cpu", "on_gpu"),
+    [
+        (16, 32, 100, 1000),
+        (64, 32, 100, 1000),  # bottlenecks of [P1] too
+        (64, 64, 25, 250),
+        (64, 112, 8, 81),  # what the stem of an ImageNet net puts out
+        (64, 224, 2, 20),
+        (4096, 224, 1, 1),
+    ],
+)
+def test_fewer_images_at_a_time_where_one_takes_more_memory(channels: int, size: int, on_cpu: int, on_gpu: int) -> None:
+    for device, expected in (("cpu", on_cpu), ("cuda", on_gpu)):
+        found = images_at_a_time(net_of(channels), image_size=size, device=torch.device(device))
+        assert found == expected
+        assert found == 1 or found * channels * size**2 <= evaluate.BATCH[device] * 64 * 32 * 32
+
+
+def test_an_evaluation_is_the_same_however_many_images_are_taken_at_a_time(
+    shapes: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preprocess = Preprocess(shapes.mean, shapes.std, crop=PaddedCrop(8, padding=1, border="mean"))
+    whole = Evaluation(net(), shapes.test, preprocess=preprocess, precision=OFF)
+    monkeypatch.setattr(evaluate, "LARGEST_OUTPUT", 50)  # the net's stem puts out 4 * 8 * 8
+    parts = Evaluation(net(), shapes.test, preprocess=preprocess, precision=OFF)
+    assert (len(whole.rows), len(parts.rows)) == (50, 17)
+    assert parts() == pytest.approx(whole(), rel=1e-6)
+
+
 def seen_by_training(
     split: Split, *, batch_size: int, augment: bool = True, border: str = "black"
 ) -> tuple[list[torch.Tensor], BatchStream]:
     """Some batches after the third one, and the stream they come from; normalised by round numbers."""
-    stream = BatchStream(num_images=len(split), batch_size=batch_size, padding=1, augment=augment, seed=5)
-    preprocess = Preprocess(torch.full((3,), 0.4), torch.full((3,), 0.3), border=border)
+    crop = PaddedCrop(8, padding=1, border=border)
+    stream = BatchStream(num_images=len(split), batch_size=batch_size, crop=crop, augment=augment, seed=5)
+    preprocess = Preprocess(torch.full((3,), 0.4), torch.full((3,), 0.3), crop=crop)
     return list(training_batches(split, stream, first=3, preprocess=preprocess)), stream
 
 
@@ -65,7 +101,7 @@ def test_bn_is_recomputed_on_batches_like_those_of_training(
     padded = torch.full((100, 10, 10, 3), value, dtype=torch.uint8)
     padded[:, 1:9, 1:9] = split.images
     for step, batch in zip((3, 4), batches, strict=True):
-        images = crop_and_flip(padded, stream.batches(step), size=8)
+        images = stream.crop.cut(padded, stream.batches(step))
         assert torch.allclose(batch, (images / 255 - 0.4) / 0.3, atol=1e-6)
 
 

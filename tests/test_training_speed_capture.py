@@ -12,6 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from resnet_exp.data.crops import Crop, PaddedCrop, ResizedCrop
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Split
 from resnet_exp.data.stream import BatchStream, Feed
@@ -87,6 +88,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     [
         (),
         ("data.train_limit=10",),  # several epochs in a batch
+        ("data.crop=resized",),
         ("amp=bf16", "model=preact56"),
         ("amp=fp16", "model=bottleneck", "depth=11"),
         ("optim.weight_decay_on=weights", "optim.momentum=0", "shortcut=C"),
@@ -139,6 +141,7 @@ def test_a_wait_in_a_step_is_noticed(
         run(settings(*TINY), tmp_path)
 
 
+CROPS = [PaddedCrop(8, padding=1, border="mean"), ResizedCrop(7)]  # of images of 8x8 pixels
 ELSEWHERE = torch.device("meta")  # a device without memory: shapes and places are real, numbers are not
 
 
@@ -154,21 +157,23 @@ class OnOneDevice(TorchDispatchMode):
         return out
 
 
-def step_and_evaluation(monkeypatch: pytest.MonkeyPatch, *, precision: str, **net: Any) -> tuple[TrainStep, Evaluation]:
+def step_and_evaluation(
+    monkeypatch: pytest.MonkeyPatch, *, precision: str, crop: Crop = CROPS[0], **net: Any
+) -> tuple[TrainStep, Evaluation]:
     """Those of a net on the device without memory, nothing captured."""
     monkeypatch.setattr(step, "capture", lambda work, **_: work)
     monkeypatch.setitem(evaluate.BATCH, ELSEWHERE.type, 1000)
     with ELSEWHERE:
         model = make_net(**net).train()
         split = Split(torch.zeros(200, 8, 8, 3, dtype=torch.uint8), torch.zeros(200, dtype=torch.int64))
-        preprocess = Preprocess(torch.zeros(3), torch.ones(3), border="mean")
+        preprocess = Preprocess(torch.zeros(3), torch.ones(3), crop=crop)
     optimizer = build_optimizer(model, optim_config(weight_decay_on="weights"))
     monkeypatch.setattr(optimizer, "step", lambda **_: None)  # fused SGD knows real devices alone
     chosen = Precision(precision, "cpu")
     update = TrainStep(
         State(model, optimizer, chosen.scaler(), Totals(ELSEWHERE)),
         split,
-        stream=BatchStream(num_images=200, batch_size=16, padding=1, augment=True, seed=0),
+        stream=BatchStream(num_images=200, batch_size=16, crop=crop, augment=True, seed=0),
         preprocess=preprocess,
         precision=chosen,
     )
@@ -176,11 +181,13 @@ def step_and_evaluation(monkeypatch: pytest.MonkeyPatch, *, precision: str, **ne
 
 
 @pytest.mark.parametrize("precision", ["off", "bf16", "fp16"])
-@pytest.mark.parametrize("net", [{}, {"block": "v2", "shortcut": "B"}, {"shortcut": "none"}], ids=str)
+@pytest.mark.parametrize(
+    "how", [{}, {"block": "v2", "shortcut": "B"}, {"shortcut": "none"}, {"crop": CROPS[1]}], ids=str
+)
 def test_a_step_and_an_evaluation_stay_on_their_device(
-    monkeypatch: pytest.MonkeyPatch, precision: str, net: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, precision: str, how: dict[str, Any]
 ) -> None:
-    update, evaluation = step_and_evaluation(monkeypatch, precision=precision, depth=8, **net)
+    update, evaluation = step_and_evaluation(monkeypatch, precision=precision, depth=8, **how)
     with OnOneDevice():
         update.update()
         evaluation.add_batch()

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from resnet_exp.data.crops import PaddedCrop
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset
 from resnet_exp.data.stream import BatchStream
@@ -18,6 +19,7 @@ from resnet_exp.training.speed import CastWeights
 from resnet_exp.training.step import State, Totals, TrainStep
 from tests.helpers import make_net, optim_config
 
+CROP = PaddedCrop(8, padding=1, border="mean")
 NETS: list[dict[str, Any]] = [{}, {"block": "v2", "shortcut": "B"}, {"bottleneck": True, "depth": 11}]
 
 
@@ -91,8 +93,8 @@ def launches(shapes: Dataset, *, precision: str, shortcut: str, depth: int) -> C
     step = TrainStep(
         State(net, optimizer, chosen.scaler(), Totals(torch.device("cpu"))),
         shapes.train,
-        stream=BatchStream(num_images=len(shapes.train), batch_size=16, padding=1, augment=True, seed=0),
-        preprocess=Preprocess(shapes.mean, shapes.std, border="mean"),
+        stream=BatchStream(num_images=len(shapes.train), batch_size=16, crop=CROP, augment=True, seed=0),
+        preprocess=Preprocess(shapes.mean, shapes.std, crop=CROP),
         precision=chosen,
     )
     with Launches() as seen:

@@ -1,61 +1,131 @@
-"""What each layer of a net costs for one image: shape, parameters, multiply-adds."""
+"""What each layer of a net costs for one image: shape, parameters, multiply-adds; and how much of the image it sees.
 
+By arithmetic from the net's description: whoever only asks needs neither torch nor the net.
+"""
+
+import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-
-from resnet_exp.nets.network import Network
-from resnet_exp.nets.spec import NetSpec
+from resnet_exp.nets.spec import NetSpec, Stage
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer with parameters: its path in the net, its output shape for one image, its cost for one image."""
+    """One layer with parameters, for one image.
+
+    Args:
+        path: in the net, as `Network.named_modules` has it.
+        kind: torch's name of it.
+        shape: of its output: (C, H, W), or (C,) of a vector.
+        params: how many numbers it learns.
+        macs: multiply-adds. Convolutions and fully connected layers count, as [P1] does: each number of their output
+            takes one with each weight of its filter.
+        receptive_field: pixels a side of the square that can change one number of the output, along the longest way
+            through the net; it may reach beyond the image. None: the whole image.
+    """
 
     path: str
     kind: str
     shape: tuple[int, ...]
     params: int
-    macs: int  # multiply-adds
+    macs: int
+    receptive_field: int | None
 
 
 def costs_of(spec: NetSpec, *, num_classes: int, image_size: int) -> list[LayerCost]:
-    """What each layer of a net costs for one image of `image_size` pixels a side."""
-    # On a CPU: one image takes less time than importing what torch needs to follow shapes on the meta device.
-    with torch.random.fork_rng(devices=[]):  # the weights it draws are nobody's
-        model = Network(spec, num_classes=num_classes)
-    return describe(model, image_size=image_size)
+    """What each layer costs for one image of `image_size` pixels a side, in the order in which a net computes them."""
+    walk = Walk(channels=3, side=image_size)
+    walk.net(spec, num_classes=num_classes)
+    return walk.found
 
 
-def kind_of(module: nn.Module) -> str:
-    """The name that torch has for it or for what it is made from."""
-    return next(kind.__name__ for kind in type(module).__mro__ if kind.__module__.startswith("torch."))
+def largest_output(spec: NetSpec, *, image_size: int) -> int:
+    """The most numbers that a layer puts out for one image: what an evaluation's memory grows with."""
+    return max(math.prod(cost.shape) for cost in costs_of(spec, num_classes=1, image_size=image_size))
 
 
-def describe(model: nn.Module, *, image_size: int) -> list[LayerCost]:
-    """Shape, parameters and multiply-adds of every layer, for one image of `image_size` pixels a side.
+@dataclass
+class Walk:
+    """The way of one image through a net, layer by layer.
 
-    Multiply-adds count convolutions and the head, as [P1] does: each number of their output takes one with each weight
-    of its filter.
+    Args:
+        channels: of the map, or numbers of the vector, that comes next.
+        side: pixels a side of the map; 0: it is a vector.
+        seen: pixels of the image a side that one number depends on.
+        apart: pixels of the image between the squares that neighbouring numbers depend on.
     """
-    layers = [(path, m) for path, m in model.named_modules() if next(m.parameters(recurse=False), None) is not None]
-    costs: list[LayerCost] = []
 
-    def record(path: str, module: nn.Module, output: Tensor) -> None:
-        params = sum(p.numel() for p in module.parameters(recurse=False))
-        macs = output[0].numel() * module.weight[0].numel() if isinstance(module, nn.Conv2d | nn.Linear) else 0
-        costs.append(LayerCost(path, kind_of(module), tuple(output.shape[1:]), params, macs))
+    channels: int
+    side: int
+    seen: int = 1
+    apart: int = 1
 
-    hooks = [
-        module.register_forward_hook(lambda module, _, output, path=path: record(path, module, output))
-        for path, module in layers
-    ]
-    was_training = model.training
-    model.eval()  # a single 1x1 map has no batch statistics
-    with torch.no_grad():
-        model(torch.empty(1, 3, image_size, image_size, device=next(model.parameters()).device))
-    model.train(was_training)
-    for hook in hooks:
-        hook.remove()
-    return costs
+    def __post_init__(self) -> None:
+        self.found: list[LayerCost] = []
+
+    def net(self, spec: NetSpec, *, num_classes: int) -> None:
+        stem, post = spec.stem, spec.order == "post"
+        if stem is not None:
+            if stem.kernel == 0:
+                self.channels, self.side = stem.inputs, 0
+            self.layer("conv1" if stem.kernel else "linear1", stem.kernel, stem.channels, stride=stem.stride)
+            if post:
+                self.norm("bn1", spec)
+            if stem.pool:
+                self.move(3, stride=2)
+        for number, stage in enumerate(spec.stages, start=1):
+            for index in range(stage.blocks):
+                stride = stage.stride if index == 0 else 1
+                self.block(f"layer{number}.{index}", spec, stage, stride=stride)
+            if stage.pool:
+                self.seen += self.apart
+                self.apart *= 2
+                self.side //= 2
+        if not post:
+            self.norm("bn", spec)
+        self.channels, self.side = self.channels * (spec.head.pool**2 if self.side else 1), 0
+        for number, width in enumerate(spec.head.hidden, start=1):
+            self.layer(f"fc{number}", 0, width, bias=True)
+        self.layer("fc", 0, num_classes, bias=True)
+
+    def block(self, path: str, spec: NetSpec, stage: Stage, *, stride: int) -> None:
+        before, post = Walk(self.channels, self.side, self.seen, self.apart), spec.order == "post"
+        last = len(spec.block.kernels) - 1
+        for index, kernel in enumerate(spec.block.kernels):
+            channels = stage.channels // (1 if index == last else spec.block.narrow)
+            name = f"{path}.{'conv' if kernel else 'linear'}{index + 1}"
+            if not post:
+                self.norm(f"{path}.bn{index + 1}", spec)
+            strided = stride if index == spec.block.strided else 1
+            self.layer(name, kernel, channels, stride=strided, bias=spec.block.bias)
+            if post:
+                self.norm(f"{path}.bn{index + 1}", spec)
+        changes = stride > 1 or before.channels != stage.channels
+        if spec.shortcut == "C" or (spec.shortcut == "B" and changes):
+            before.layer(f"{path}.downsample.0", 1, stage.channels, stride=stride)
+            if post:
+                before.norm(f"{path}.downsample.1", spec)
+            self.found += before.found
+
+    def layer(self, path: str, kernel: int, channels: int, *, stride: int = 1, bias: bool = False) -> None:
+        """A convolution of `kernel` pixels a side, or, if that is 0, a fully connected layer."""
+        weights = self.channels * max(kernel, 1) ** 2  # of one filter
+        if kernel:
+            self.move(kernel, stride=stride)
+        self.channels = channels
+        kind, params = "Conv2d" if kernel else "Linear", channels * (weights + bias)
+        self.add(path, kind, params=params, macs=channels * max(self.side, 1) ** 2 * weights)
+
+    def norm(self, path: str, spec: NetSpec) -> None:
+        if spec.norm == "batch":
+            self.add(path, "BatchNorm2d", params=2 * self.channels, macs=0)
+
+    def move(self, kernel: int, *, stride: int) -> None:
+        """Past a window that keeps the map's size but for the stride."""
+        self.side = (self.side + 2 * (kernel // 2) - kernel) // stride + 1
+        self.seen += (kernel - 1) * self.apart
+        self.apart *= stride
+
+    def add(self, path: str, kind: str, *, params: int, macs: int) -> None:
+        shape = (self.channels, self.side, self.side) if self.side else (self.channels,)
+        self.found.append(LayerCost(path, kind, shape, params, macs, self.seen if self.side else None))

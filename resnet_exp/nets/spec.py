@@ -6,8 +6,10 @@ stages; in a fully connected net each kernel is 0.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -111,22 +113,32 @@ class NetSpec:
         """The inverse of `to_dict`.
 
         Raises:
-            TypeError: a part is missing, or unknown.
+            ValueError: a key is unknown, or missing.
         """
-        parts = dict(values)
-        stem = parts.pop("stem")
-        return cls(
-            stem=Stem(**stem) if stem else None,
-            stages=tuple(Stage(**stage) for stage in parts.pop("stages")),
-            block=BlockSpec(**tuples(parts.pop("block"))),
-            head=Head(**tuples(parts.pop("head"))),
-            **parts,
-        )
+        check_keys(cls, values)
+        stem, stages = values["stem"], values["stages"]
+        parts = {
+            "stem": None if stem is None else part(Stem, stem),
+            "stages": tuple(part(Stage, stage) for stage in stages),
+            "block": part(BlockSpec, values["block"]),
+            "head": part(Head, values["head"]),
+        }
+        return cls(**{**values, **parts})
 
 
-def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with tuples in place of lists."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+def part(kind: type[Part], values: Mapping[str, Any]) -> Part:
+    """A part of a description, from what `to_dict` made of it; raises as `check_keys`."""
+    check_keys(kind, values)
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def check_keys(kind: type[Any], values: Mapping[str, Any]) -> None:
+    """Raises ValueError unless there is a value for each field of a part, and no other."""
+    names = [field.name for field in fields(kind)]
+    unknown, missing = [key for key in values if key not in names], [name for name in names if name not in values]
+    for what, keys in (("unknown", unknown), ("missing", missing)):
+        if keys:
+            raise ValueError(f"{kind.__name__}: {what} {', '.join(keys)}; its keys are {', '.join(names)}")
 
 
 def list_of(value: Any) -> Any:

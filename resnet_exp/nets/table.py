@@ -73,6 +73,7 @@ class Layout:
         bottlenecks: whether there are nets of them.
         shortcuts: those that there are nets with.
         versions: of blocks, likewise.
+        published_on: pixels a side and classes of the images for which its nets' sizes are published; None: any.
     """
 
     called: str
@@ -88,6 +89,7 @@ class Layout:
     bottlenecks: bool = True
     shortcuts: tuple[str, ...] = ("none", "A", "B", "C")
     versions: tuple[str, ...] = ("v1", "v2")
+    published_on: tuple[int, int] | None = None
 
 
 LAYOUTS = {
@@ -97,6 +99,7 @@ LAYOUTS = {
     "imagenet": Layout(
         "an ImageNet net",
         lambda width, _: Stem(width, kernel=7, stride=2, pool=True),
+        published_on=(224, 1000),
         counts={
             2: {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)},
             3: {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)},
@@ -109,6 +112,7 @@ LAYOUTS = {
         counts={
             1: {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)},
         },
+        published_on=(224, 1000),
         widest=8,
         stride=1,
         kernels=(3,),
@@ -158,6 +162,8 @@ def net_spec(net: NetConfig, *, image_size: int = 32) -> NetSpec:
     if len(widths) != len(counts):
         given = f"channels={written([*widths])} for {len(widths)} stages, blocks for {len(counts)}"
         raise ValueError(f"{given}: give a number for each stage in both, like blocks=[4,4,4]")
+    if layout.widest == 1 and {*widths} != {net.width}:
+        raise ValueError(f"channels={written([*widths])}: all layers of {layout.called} are equally wide; say width=")
     if block.narrow > 1 and any(width % block.narrow for width in widths):
         raise ValueError(f"channels={written([*widths])}: those of bottlenecks are multiples of {block.narrow}")
     stages = tuple(

@@ -7,19 +7,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnet_exp.data.crops import Sample
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Split
-from resnet_exp.data.stream import BatchStream, Sample
+from resnet_exp.data.stream import BatchStream
+from resnet_exp.nets.cost import largest_output
+from resnet_exp.nets.network import Network
+from resnet_exp.nets.spec import NetSpec
 from resnet_exp.training.device import Precision
 from resnet_exp.training.speed import capture, eager
 from resnet_exp.training.step import Totals
 
-# Images at a time: on a CPU what its caches hold (plain56 at 32x32: 1.5 times as fast as 1000 at a time).
+# Images at a time: on a CPU what its caches hold (plain56 at 32x32: 1.5 times as fast as 1000 at a time). Fewer where a
+# layer puts out more numbers for an image than 64 channels of 32x32, so that a batch never takes more memory than then.
 BATCH = {"cpu": 100, "cuda": 1000}
+LARGEST_OUTPUT = 64 * 32 * 32
 BN_IMAGES = 5000  # enough to know mean and variance of every channel
 
 
 def nothing() -> None: ...
+
+
+def images_at_a_time(spec: NetSpec, *, image_size: int, device: torch.device) -> int:
+    """How many an evaluation puts through a net at once; 1 at least."""
+    most = BATCH[device.type]
+    return max(1, min(most, most * LARGEST_OUTPUT // largest_output(spec, image_size=image_size)))
 
 
 class Evaluation:
@@ -29,10 +41,11 @@ class Evaluation:
     count.
     """
 
-    def __init__(self, model: nn.Module, split: Split, *, preprocess: Preprocess, precision: Precision) -> None:
+    def __init__(self, model: Network, split: Split, *, preprocess: Preprocess, precision: Precision) -> None:
         self.model, self.split, self.preprocess, self.precision = model, split, preprocess, precision
         self.device = split.labels.device
-        self.num_batches = math.ceil(len(split) / BATCH[self.device.type])
+        at_once = images_at_a_time(model.spec, image_size=preprocess.crop.size, device=self.device)
+        self.num_batches = math.ceil(len(split) / at_once)
         self.rows = torch.arange(math.ceil(len(split) / self.num_batches), device=self.device)
         self.position = torch.zeros((), dtype=torch.int64, device=self.device)
         self.totals = Totals(self.device)
@@ -76,10 +89,11 @@ class Evaluation:
 
 def training_batches(split: Split, stream: BatchStream, *, first: int, preprocess: Preprocess) -> Iterator[Tensor]:
     """Batches `first` and following as training sees them, (B, 3, S, S) float32: 5,000 images or an epoch."""
-    padded, size = preprocess.pad(split.images, padding=stream.padding), split.images.shape[1]
     for step in range(first, first + math.ceil(min(BN_IMAGES, len(split)) / stream.batch_size)):
         sample = Sample(*(sampled.to(split.labels.device) for sampled in stream.batches(step)))
-        yield preprocess.cut(padded, sample, size=size)
+        # A batch alone: a border around every image of the split would be one more copy of it.
+        prepared = preprocess.prepare(split.images[sample.indices])
+        yield preprocess.cut(prepared, sample._replace(indices=torch.arange(len(prepared), device=prepared.device)))
 
 
 @torch.no_grad()

@@ -114,8 +114,8 @@ class TrainStep:
     ) -> None:
         self.state, self.stream, self.preprocess, self.precision = state, stream, preprocess, precision
         device = split.labels.device
-        self.labels, self.size = split.labels, split.images.shape[1]
-        self.padded = preprocess.pad(split.images, padding=stream.padding)
+        self.labels = split.labels
+        self.prepared = preprocess.prepare(split.images)
         self.feed = Feed(stream, device=device)
         self.feed.fill(state.step)
         self.number = torch.tensor(state.step, device=device)
@@ -145,7 +145,7 @@ class TrainStep:
     def update(self) -> None:
         """One SGD update, counted in the state's totals: what is captured, so it may hold no number that changes."""
         state, sample = self.state, self.feed.batch(self.number)
-        images = self.preprocess.cut(self.padded, sample, size=self.size)
+        images = self.preprocess.cut(self.prepared, sample)
         labels = self.labels[sample.indices]
         with self.precision.autocast():
             logits = self.net(images)
