@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from resnet_exp.files import SCRAPS, replace_text
+from resnet_exp.runs.evaluation import FOLDER as EVALUATION
+from resnet_exp.runs.evaluation import clear_evaluation
 from resnet_exp.runs.events import Events
 from resnet_exp.runs.schema import SCHEMA, upgrade_settings
 
@@ -110,7 +112,8 @@ class RunFolder:
         self.lock.release()
 
     def clear(self) -> None:
-        """Removes an earlier run's records; `run.log` stays."""
+        """Removes an earlier run's records and its evaluation; `run.log` stays."""
+        clear_evaluation(self.path / EVALUATION)
         # The settings last: whoever is killed on the way leaves no checkpoint that other settings could take up.
         for pattern in ("*checkpoint*.pt*", "metrics.csv", "events.out.*", "summary.json", "config.yaml"):
             for file in self.path.glob(pattern):

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ def save(figure: Figure, stem: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # a box stands for it
+        write(figure, stem)
+
+
+def write(figure: Figure, stem: Path) -> None:
     if figure.get_layout_engine():
         with mpl.rc_context(STYLE):
             figure.draw_without_rendering()

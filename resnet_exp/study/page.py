@@ -7,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from resnet_exp.study.cells import Table
+from resnet_exp.study.evaluation_page import EvaluationSection
 from resnet_exp.study.statistics import Verdict
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -16,8 +17,9 @@ LONG = 30  # characters; text columns with longer cells are set in several lines
 def render(
     *, title: str, verdict: str, study: str, warnings: list[str], figure: str, figure_text: str, tables: list[Table],
     choices: list[tuple[str, str]], environment: list[tuple[str, str]], commands: list[str],
+    evaluation: EvaluationSection | None = None,
 ) -> str:  # fmt: skip
-    """The page. Every string is plain text but `figure`, an `<svg>` element without ids that the page uses.
+    """The page. Every string is plain text but the figures, `<svg>` elements without ids that the page uses.
 
     `figure_text` says in words what the figure shows; it is the caption, and what a screen reader is told. What is
     empty leaves no heading behind.
@@ -30,10 +32,11 @@ def render(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    engine.filters |= {"kinds": column_kinds, "pieces": pieces}
+    engine.filters |= {"kinds": column_kinds, "pieces": pieces, "svg": Markup}
     return engine.get_template("report.html.j2").render(
         title=title, verdict=verdict, study=study, warnings=warnings, figure=Markup(figure), figure_text=figure_text,
         tables=tables, choices=choices, environment=environment, commands=commands, verdicts=tuple(Verdict),
+        evaluation=evaluation,
     )  # fmt: skip
 
 

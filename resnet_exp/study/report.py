@@ -11,6 +11,7 @@ from resnet_exp.study.cells import lines_of, markdown
 from resnet_exp.study.comparable import check_comparable, choices_of
 from resnet_exp.study.curves import draw_curves
 from resnet_exp.study.describe import describe_study, flags
+from resnet_exp.study.evaluation_page import evaluation_section
 from resnet_exp.study.figure import save
 from resnet_exp.study.page import render
 from resnet_exp.study.repeat import repeat, settings_of
@@ -46,6 +47,7 @@ def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = M
     mixed = [f"not comparable: {problem}" for problem in check_comparable(runs, arms, mix=mix)]
     study = " · ".join([describe_study(runs, arms), *mixed])
     verdict, tables = sentence(arms, margin=margin), all_tables(arms, margin=margin)
+    evaluation, unread = evaluation_section(runs)
     out.mkdir(parents=True, exist_ok=True)
     save(draw_curves(arms, caption=study), out / "curves")
     replace_text(out / "summary.csv", run_table(runs))
@@ -54,13 +56,14 @@ def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = M
         title=f"Degradation study: {', '.join(folder.resolve().name for folder in folders)}",
         verdict=verdict,
         study=study,
-        warnings=[*flags(runs), *mixed, *notes],
+        warnings=[*flags(runs), *mixed, *notes, *unread],
         figure=embeddable((out / "curves.svg").read_text(encoding="utf-8")),
         figure_text=FIGURE_TEXT,
         tables=tables,
         choices=distinct(runs, choices_of),
         environment=distinct(runs, environment_of),
         commands=commands(runs),
+        evaluation=evaluation,
     )
     replace_text(out / "report.html", page)
     where = f"comparison: {out / 'report.html'}"

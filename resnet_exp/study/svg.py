@@ -13,6 +13,9 @@ from matplotlib.figure import Figure
 
 REACH = 5  # radius around a point that tells its value, in points of 1/72 inch
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
+# The elements of a figure; `style` and `metadata` are left out of a page.
+DRAWN = {f"{SVG}{tag}" for tag in ("svg", "g", "defs", "clipPath", "path", "use", "rect", "circle", "image")}
+DRAWN |= {f"{SVG}{tag}" for tag in ("text", "tspan", "title")}
 ET.register_namespace("", SVG[1:-1])
 ET.register_namespace("xlink", XLINK[1:-1])
 
@@ -53,11 +56,14 @@ def to_circles(group: ET.Element) -> None:
     group.set("opacity", "0")
 
 
-def embeddable(svg: str) -> str:
+def embeddable(svg: str, *, prefix: str = "") -> str:
     """The bare `<svg>` of an SVG file of ours, for an HTML page: no id but those it refers to, no style for others.
 
+    Args:
+        prefix: begins every id, where a page holds several figures.
+
     Raises:
-        ValueError: `svg` is not XML.
+        ValueError: `svg` is not XML, or holds what we do not draw and a page might run or fetch.
     """
     try:
         root = ET.fromstring(svg)
@@ -74,4 +80,28 @@ def embeddable(svg: str) -> str:
     for element in root.iter():
         if element.get("id") not in referred:
             element.attrib.pop("id", None)
+        check_drawn(element)
+        if prefix:
+            add_prefix(element, prefix)
     return ET.tostring(root, encoding="unicode")
+
+
+def check_drawn(element: ET.Element) -> None:
+    """Raises ValueError unless the element is of a figure as matplotlib draws it: nothing to run, nothing to fetch."""
+    if element.tag not in DRAWN:
+        raise ValueError(f"not a figure of ours: it holds {element.tag}")
+    for name, value in element.attrib.items():
+        fetched = name.endswith("href") and not value.startswith(("#", "data:image/png;base64,"))
+        if name.startswith("on") or fetched or re.search(r"url\((?!#)", value):
+            raise ValueError(f"not a figure of ours: it holds {name}={value[:40]}")
+
+
+def add_prefix(element: ET.Element, prefix: str) -> None:
+    """Before the element's id and those it refers to."""
+    for name, value in element.attrib.items():
+        if name == "id":
+            element.set(name, f"{prefix}{value}")
+        elif name.endswith("href"):
+            element.set(name, re.sub("^#", f"#{prefix}", value))
+        else:
+            element.set(name, value.replace("url(#", f"url(#{prefix}"))
