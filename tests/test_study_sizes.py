@@ -1,0 +1,51 @@
+"""Published sizes, and nets side by side."""
+
+import pytest
+
+from resnet_exp.config import NetConfig
+from resnet_exp.nets.cost import costs_of
+from resnet_exp.nets.table import MODELS, net_name, net_spec
+from resnet_exp.study.sizes import Published, SizedNet, load_published, published_size, size_table
+
+
+def nets_by_name() -> dict[str, str]:
+    """`model=` by the name of its net."""
+    specs = ((model, net_spec(NetConfig(**({"width": 16} | settings)))) for model, settings in MODELS.items())
+    return {net_name(spec): model for model, spec in specs}
+
+
+@pytest.mark.parametrize("name", load_published())
+def test_the_runners_nets_have_the_published_sizes(name: str) -> None:
+    """To the digits that are published; two differ by more, as the papers' own numbers do."""
+    known, settings = load_published()[name], MODELS[nets_by_name()[name]]
+    of_imagenet = settings.get("layout") in ("imagenet", "vgg")
+    size, classes = (224, 1000) if of_imagenet else (32, 10)
+    spec = net_spec(NetConfig(**({"width": 16} | settings)), image_size=size)
+    if known.parameters and spec.depth < 1000:  # a net of 1,001 layers takes long to build
+        params = sum(cost.params for cost in costs_of(spec, num_classes=classes, image_size=size)) / 1e6
+        assert params == pytest.approx(float(known.parameters), abs=0.03 if params > 1 else 0.005)
+    if known.multiply_adds:
+        macs = sum(cost.macs for cost in costs_of(spec, num_classes=classes, image_size=size)) / 1e9
+        assert macs == pytest.approx(float(known.multiply_adds), abs=0.06)
+
+
+def test_what_is_published_is_said_in_words() -> None:
+    assert str(published_size("vgg19")) == ("19.6 billion multiply-adds (He et al. 2015, arXiv 1512.03385, figure 3)")
+    assert str(Published("1.7", "0.3", "someone")) == "1.7 million parameters, 0.3 billion multiply-adds (someone)"
+    assert published_size("resnet26") is None
+
+
+def test_nets_stand_side_by_side_beside_what_is_published_for_that_image() -> None:
+    spec = net_spec(NetConfig(**MODELS["plain34"]))
+    table = size_table(
+        [
+            SizedNet("imagenet-plain34", spec, 224, 1000, 21_623_848, 3_644_493_824),
+            SizedNet("imagenet-plain34", spec, 64, 20, 21_000_000, 300_000_000),
+            SizedNet("resnet26", spec, 32, 10, 5, 6),
+        ]
+    )
+    assert table.rows == [
+        ["imagenet-plain34", "34", "21,623,848", "-", "3,644,493,824", "3.6 billion", "224x224", "1,000"],
+        ["imagenet-plain34", "34", "21,000,000", "-", "300,000,000", "-", "64x64", "20"],
+        ["resnet26", "34", "5", "-", "6", "-", "32x32", "10"],
+    ]
