@@ -15,12 +15,12 @@ from resnet_exp.grammar import written
 
 LAYOUTS = ("cifar", "imagenet", "vgg", "mlp")
 DATASETS = ("cifar10", "cifar100", "image_folder", "synthetic")
-TASKS = ("train", "describe", "evaluate")
+TASKS = ("train", "describe", "evaluate", "export")
 MOST_SEEDS = 2**64  # what torch's generators take
 
 # Settings that change where or how fast a run goes, not what it computes: free to differ on resume.
 FREE = (
-    *("schema", "study", "name", "device", "threads", "compile", "fresh", "task"),
+    *("schema", "study", "name", "device", "threads", "compile", "fresh", "task", "from_", "weights", "onnx"),
     *("data.title", "data.root", "data.download", "train.save_every"),
 )
 
@@ -84,7 +84,10 @@ class DataConfig:
     val_size: int
     image_size: int
     augment: bool
+    crop: str
     border: str
+    mean: list[float] | None
+    std: list[float] | None
 
     def __post_init__(self) -> None:
         choose("data", self.name, DATASETS)
@@ -94,7 +97,15 @@ class DataConfig:
         at_least("data.test_limit", self.test_limit, 1)
         at_least("data.val_size", self.val_size, 0)
         at_least("data.image_size", self.image_size, 4)
+        choose("data.crop", self.crop, ("padded", "resized"))
         choose("data.border", self.border, ("mean", "black"))
+        for key, lowest in (("mean", 0.0), ("std", 1e-3)):
+            values = getattr(self, key)
+            if values is not None and not (len(values) == 3 and all(lowest <= value <= 1 for value in values)):
+                above = "above 0 and up to 1" if key == "std" else "of 0 to 1"
+                raise ValueError(f"data.{key}={written(values)}: must be three numbers {above}: red, green, blue")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("data.mean and data.std: give both, or neither to take those of the training images")
         if self.name == "image_folder":
             missing = [part for part in ("train", "test") if not (Path(self.root) / part).is_dir()]
             if missing:
@@ -183,7 +194,11 @@ class Config:
     deterministic: bool
     threads: int | None
     fresh: bool
+    init_from: str | None
     task: str
+    from_: str | None
+    weights: str | None
+    onnx: bool
 
     def __post_init__(self) -> None:
         _ = self.net  # its checks
@@ -195,10 +210,24 @@ class Config:
                 raise ValueError(f"{key}={getattr(self, key)}: must be a folder name of letters, digits, '.', '_', '-'")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"device={self.device}: choose auto, cpu, cuda or cuda:N")
+        if self.amp == "False":  # how YAML reads `amp: off`
+            self.amp = "off"
         choose("amp", self.amp, ("auto", "off", "bf16", "fp16"))
         choose("compile", self.compile, ("auto", True, False))
         at_least("threads", self.threads, 1)
         choose("task", self.task, TASKS)
+        if self.from_ and self.task == "train":
+            raise ValueError(
+                f"from={self.from_}: goes with {', '.join(TASKS[1:])}; init_from= is what a training begins from"
+            )
+        if self.weights and self.task != "evaluate":
+            raise ValueError(
+                f"weights={self.weights}: goes with task=evaluate; init_from= is what a training begins from"
+            )
+        if self.weights and self.from_:
+            raise ValueError("from= and weights=: give the run or the file, not both")
+        if self.onnx and self.task != "export":
+            raise ValueError("onnx=true: goes with task=export")
 
     @property
     def net(self) -> NetConfig:

@@ -25,6 +25,11 @@ def quoted(value: Any) -> str:
     return "'" + re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", escaped) + "'"
 
 
+def as_key(word: str) -> str:
+    """A word of a command with the name that a setting has in Python, where `from` cannot be one."""
+    return re.sub(r"^(\+*)from=", r"\1from_=", word)
+
+
 def at_home(word: str) -> str:
     """A word of a command whose value begins with `~/`, as in `data.root=~/images`: a shell leaves that as it is."""
     found = re.fullmatch(r"([+\w./@]+)=(~(?:/.*)?)", word)

@@ -58,7 +58,8 @@ def test_defaults_are_the_papers_recipe(settings: Settings) -> None:
         0,
         32,
     )
-    assert (config.data.augment, config.data.border, optim.warmup_steps) == (True, "mean", "auto")
+    assert (config.data.augment, config.data.crop, config.data.border) == (True, "padded", "mean")
+    assert optim.warmup_steps == "auto"
     assert (config.device, config.amp, config.compile, config.deterministic) == ("auto", "auto", "auto", False)
 
 
@@ -88,6 +89,7 @@ def test_defaults_are_the_papers_recipe(settings: Settings) -> None:
         ("data.train_limit=0", "data.train_limit=0"),
         ("data.val_size=-1", "data.val_size=-1"),
         ("data.image_size=2", "data.image_size=2"),
+        ("data.crop=random", "data.crop=random: choose padded, resized"),
         ("data.border=grey", "data.border=grey: choose mean, black"),
         ("+sead=3", "sead: no such setting; did you mean seed?"),
         ("+optim.rl=3", "optim.rl: no such setting; did you mean optim.lr?"),
@@ -98,6 +100,19 @@ def test_impossible_values_are_refused_with_the_choices(settings: Settings, over
         settings(override)
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_a_net_whose_first_numbers_would_overflow_is_refused(settings: Settings) -> None:
+    with pytest.raises(ValueError, match=r"10\^90 times, more than float32 holds\nzero_init=true starts"):
+        settings("model=resnet1202", "norm=none")
+    with pytest.raises(ValueError, match="more than fp16 holds"):
+        settings("model=resnet110", "norm=none", "amp=fp16")
+    for allowed in (("zero_init=true",), ("shortcut=none",), ("norm=batch",), ("depth=200",)):
+        settings("model=resnet1202", "norm=none", *allowed)
+
+
+def test_off_without_quotes_in_a_file_is_off(settings: Settings) -> None:
+    assert settings("amp=false").amp == settings("amp=off").amp == "off"
 
 
 def test_a_bottleneck_depth_is_9n_plus_2(settings: Settings) -> None:

@@ -20,7 +20,7 @@ def test_a_failed_job_of_a_sweep_leaves_nothing_in_memory(monkeypatch: pytest.Mo
     """Although Hydra keeps its error until the sweep ends."""
     alive: list[weakref.ref[Net]] = []
 
-    def run(config: object, path: Path, *, given: set[str]) -> None:
+    def run(config: object, path: Path, *, given: set[str], in_sweep: bool) -> None:
         net = Net()
         alive.append(weakref.ref(net))
         raise ValueError("no room")

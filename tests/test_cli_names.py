@@ -28,6 +28,8 @@ def store(study: Path, name: str, composed: DictConfig, *, schema: int = SCHEMA)
     values = config.to_dict()
     if schema == 1:
         del values["data"]["border"]
+    if schema < 3:
+        del values["data"]["crop"]
     text = OmegaConf.to_yaml(OmegaConf.create({"schema": schema} | values | {"name": name}))
     (folder / "config.yaml").write_text(text.removeprefix("schema: 1\n"))
 
@@ -80,6 +82,15 @@ def test_an_old_run_is_found_by_the_defaults_of_its_time(study: Path, composed: 
     assert run_name(root=composed(*TINY, "depth=8")) == "old"
     assert run_name("data.border", root=composed(*TINY, "depth=8", "data.border=black")) == "old"
     assert run_name("data.border", root=composed(*TINY, "depth=8", "data.border=mean")) == "resnet8-bordermean"
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_run_from_before_there_were_two_ways_to_crop_is_a_padded_one(
+    study: Path, composed: Composed, schema: int
+) -> None:
+    store(study, "old", composed(*TINY, "depth=8"), schema=schema)
+    assert run_name("data.crop", root=composed(*TINY, "depth=8", "data.crop=padded")) == "old"
+    assert run_name("data.crop", root=composed(*TINY, "depth=8", "data.crop=resized")) == "resnet8-cropresized"
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,22 @@
 
 import json
 import logging
+import math
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from resnet_exp.data.crops import PaddedCrop, Sample
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import load_dataset
-from resnet_exp.data.stream import BatchStream, Sample
+from resnet_exp.data.stream import BatchStream
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.training import run as run_module
 from resnet_exp.training.device import choose_precision
@@ -121,10 +125,12 @@ def test_a_run_stopped_in_an_evaluation_is_saved_and_begins_with_it(
     assert same(tmp_path / "parts", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("stop_at", range(1, 8))
-def test_a_resumed_run_ends_with_the_same_bytes(settings: Settings, tmp_path: Path, stop_at: int) -> None:
+@pytest.mark.parametrize(
+    ("stop_at", "crop"), [*((step, "padded") for step in range(1, 8)), (2, "resized"), (5, "resized")]
+)
+def test_a_resumed_run_ends_with_the_same_bytes(settings: Settings, tmp_path: Path, stop_at: int, crop: str) -> None:
     """Two epochs and more, with a row in the middle of an epoch and a milestone after most resumes."""
-    config = settings(*TINY, "data.train_limit=50", "train.steps=8", "optim.milestones=[6]")
+    config = settings(*TINY, "data.train_limit=50", "train.steps=8", "optim.milestones=[6]", f"data.crop={crop}")
     run(config, tmp_path / "whole")
     run_until(config, tmp_path / "parts", stop_at=stop_at)
     assert run(config, tmp_path / "parts")["status"] == "completed"
@@ -297,22 +303,24 @@ def test_a_run_sees_its_border_in_training_and_where_bn_is_recomputed(
     config = settings(*TINY, f"data.border={border}", "data.image_size=16")
     dataset = load_dataset(config.data)
     colour = torch.zeros(3) if border == "black" else (255 * dataset.mean).round()
-    padded: list[torch.Tensor] = []
+    padded: list[tuple[torch.Tensor, torch.Tensor]] = []
     cut = Preprocess.cut
 
-    def watched(preprocess: Preprocess, images: torch.Tensor, sample: Sample, *, size: int) -> torch.Tensor:
-        padded.append(images)
-        return cut(preprocess, images, sample, size=size)
+    def watched(preprocess: Preprocess, images: torch.Tensor, sample: Sample) -> torch.Tensor:
+        padded.append((images, sample.indices))
+        return cut(preprocess, images, sample)
 
     monkeypatch.setattr(Preprocess, "cut", watched)
     summary = run(config, tmp_path)
     assert len(padded) == 6 + 7, "six steps, and an epoch of 100 images to recompute BN"
-    for images in padded:
-        assert images.shape == (100, 20, 20, 3)
+    stream = BatchStream(
+        num_images=100, batch_size=16, crop=PaddedCrop(16, padding=2, border=border), augment=True, seed=0
+    )
+    for step, (images, indices) in enumerate(padded):
         border_only = images.clone()
         border_only[:, 2:18, 2:18] = colour.to(torch.uint8)
-        assert torch.equal(border_only, colour.to(torch.uint8).expand(100, 20, 20, 3))
-        assert torch.equal(images[:, 2:18, 2:18], dataset.train.images)
+        assert torch.equal(border_only, colour.to(torch.uint8).expand(len(images), 20, 20, 3))
+        assert torch.equal(images[indices, 2:18, 2:18], dataset.train.images[stream.batches(step).indices])
     assert summary["choices"]["border"] == border
 
 
@@ -333,3 +341,48 @@ def test_a_run_warms_up_for_a_fixed_number_of_steps(
     summary = run(settings(*TINY, "train.steps=1", net, f"optim.warmup_steps={warmup}"), tmp_path)
     assert summary["choices"]["warmup_steps"] == steps
     assert rows(tmp_path)[0]["lr"] == (0.01 if steps else 0.1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Wide and tall images of three classes, told apart by their colours."""
+    random = np.random.default_rng(0)
+    for part, count in (("train", 8), ("test", 3)):
+        for channel, label in enumerate(("red", "green", "blue")):
+            where = tmp_path / "colours" / part / label
+            where.mkdir(parents=True)
+            for index in range(count):
+                pixels = random.integers(0, 128, (70, 100, 3) if index % 2 else (100, 70, 3), dtype=np.uint8)
+                pixels[..., channel] += 100
+                Image.fromarray(pixels).save(where / f"{index}.png")
+    return tmp_path / "colours"
+
+
+@pytest.mark.parametrize("augment", ["true", "false"])
+@pytest.mark.parametrize(("crop", "stored"), [("padded", 64), ("resized", 73)])
+def test_a_folder_of_larger_images_trains(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    crop: str,
+    stored: int,
+    augment: str,
+) -> None:
+    seen: list[torch.Size] = []
+    cut, whole = Preprocess.cut, Preprocess.whole
+    monkeypatch.setattr(Preprocess, "cut", lambda self, *given: noted(cut(self, *given)))
+    monkeypatch.setattr(Preprocess, "whole", lambda self, images: noted(whole(self, images)))
+
+    def noted(batch: torch.Tensor) -> torch.Tensor:
+        seen.append(batch.shape[1:])
+        return batch
+
+    changed = ("data=image_folder", f"data.root={folder}", "data.train_limit=null", "data.test_limit=null", "depth=8")
+    changed += ("data.image_size=64", f"data.crop={crop}", f"data.augment={augment}", "train.steps=3", "optim.lr=0.01")
+    config = settings(*TINY, *changed)
+    assert load_dataset(config.data).train.images.shape == (24, stored, stored, 3)
+    summary = run(config, tmp_path / "run")
+    assert (summary["status"], summary["n_train"], summary["dataset"]["image_size"]) == ("completed", 24, 64)
+    assert {*seen} == {torch.Size((3, 64, 64))}
+    assert all(math.isfinite(row["train_loss"]) for row in rows(tmp_path / "run"))

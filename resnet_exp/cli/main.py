@@ -18,13 +18,14 @@ from omegaconf import DictConfig
 from resnet_exp import __version__
 from resnet_exp.cli import workers
 from resnet_exp.cli.compose import register, to_config
+from resnet_exp.cli.evaluate import evaluate
 from resnet_exp.cli.logs import TRACEBACK, kept_log
 from resnet_exp.cli.messages import JobFailedError, explain, fail
 from resnet_exp.cli.names import named_in
-from resnet_exp.cli.settle import settled
+from resnet_exp.cli.settle import of_run, settled
 from resnet_exp.cli.signals import StopRequest
 from resnet_exp.config import Config, conf_dir
-from resnet_exp.grammar import at_home
+from resnet_exp.grammar import as_key, at_home
 from resnet_exp.runs.folder import FINISHED, RunFolder
 from resnet_exp.training.stop import Stopped
 
@@ -32,31 +33,51 @@ log = logging.getLogger(__name__)
 register()  # here: the processes of a parallel launcher import this module and call `job`
 
 
-def run(config: Config, path: Path, *, given: set[str]) -> None:
+def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) -> None:
     """Does one task; torch is imported here, after everything that can be refused without it.
-
-    Only training writes, and not before it is certain to begin.
 
     Args:
         path: the run folder.
         given: the settings that the user named; a stored run goes on with the defaults of its time for all others.
+        in_sweep: whether it is one of several jobs.
     """
+    if config.from_:
+        config, path = of_run(config, given=given)
+        given = {*given, "data"}  # a run has its images
     if config.task == "describe":
-        from resnet_exp.cli.describe import describe_net
+        from resnet_exp.cli.describe import describe_net, draw
 
-        return describe_net(config)
+        size = describe_net(config, given=given)
+        return None if in_sweep else draw([size], folder=Path("outputs", config.study))
+    if config.weights:  # of no run: there is a folder for each file
+        path = Path("outputs", config.study, called_after(Path(config.weights)))
+        return evaluate(config, RunFolder(path), given=given, turn=workers.number())
     folder = RunFolder(path)
     config = settled(config, folder, given=given)
     if config.task == "evaluate":
-        from resnet_exp.training.run import evaluate_run
+        return evaluate(config, folder, given=given, turn=workers.number())
+    if config.task == "export":
+        from resnet_exp.training.export import export
 
-        return evaluate_run(config, folder, turn=workers.number())
+        return log.info("exported: %s", export(config, path))
+    return train(config, folder)
+
+
+def called_after(weights: Path) -> str:
+    """The folder of an evaluation: a file's name, or that of a run and its seed: `resnet20-seed0`."""
+    is_ours = weights.is_dir() or weights.name == "model.safetensors"
+    parts = [part for part in weights.resolve().parts if part not in ("export", "model.safetensors")]
+    return "-".join(parts[-2:]) if is_ours else weights.stem
+
+
+def train(config: Config, folder: RunFolder) -> None:
+    """`task=train`: writes nothing before it is certain to begin."""
     if not config.fresh and finished(folder):
-        return None
-    with folder, kept_log(path, settings=config.to_dict()):
+        return
+    with folder, kept_log(folder.path, settings=config.to_dict()):
         make_room(config, folder)
         if finished(folder):  # by another process, in the meantime
-            return None
+            return
         from resnet_exp.training.run import train_run
 
         begun_by = folder.summary.get("begun_by", cluster_job())
@@ -65,7 +86,6 @@ def run(config: Config, path: Path, *, given: set[str]) -> None:
             train_run(config, folder, stop=stop, turn=turn, quiet=quiet, begun_by=begun_by)
             if stop.signum is not None:
                 stop.leave()
-    return None
 
 
 def cluster_job() -> str:
@@ -94,16 +114,16 @@ def job(composed: DictConfig) -> None:
     path = Path(HydraConfig.get().runtime.output_dir)
     where = "/".join(path.parts[-2:])
     given = named_in(HydraConfig.get().overrides.task)
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         if workers.is_worker():
             name_lines(where)
-            workers.do(lambda: run(to_config(composed), path, given=given))
+            workers.do(lambda: run(to_config(composed), path, given=given, in_sweep=True))
         else:
-            run(to_config(composed), path, given=given)
+            run(to_config(composed), path, given=given, in_sweep=in_sweep)
     except BrokenPipeError:  # `| head` has seen enough
         sys.exit(1)
     except Exception as error:
-        in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
         fail(explain(error), where=where if in_sweep else "")
         if in_sweep:
             # Hydra keeps the error until the sweep ends, and with it whatever the job had on the GPU.
@@ -143,7 +163,7 @@ def main() -> None:
     if "--version" in sys.argv[1:]:
         print(f"resnet-exp {__version__}")
         return
-    sys.argv[1:] = map(at_home, sys.argv[1:])
+    sys.argv[1:] = [as_key(at_home(word)) for word in sys.argv[1:]]
     show_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us its errors instead of printing them
     argparse.ArgumentParser.error = refuse  # type: ignore[method-assign, assignment]  # not Hydra's page of usage
@@ -158,8 +178,8 @@ def main() -> None:
         if show_traceback and not isinstance(error, JobFailedError):
             raise
         if workers.asked is None:  # else that signal ended a worker that had not begun, and the sweep with it
-            in_sweep = "not every job of this sweep succeeded; the same command runs only what is missing"
-            fail(in_sweep if isinstance(error, JobFailedError) else explain(error))
+            of_sweep = "not every job of this sweep succeeded; the same command runs only what is missing"
+            fail(of_sweep if isinstance(error, JobFailedError) else explain(error))
             sys.exit(1)
     if workers.asked is not None:
         raise Stopped(workers.asked)

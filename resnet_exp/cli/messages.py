@@ -48,7 +48,8 @@ def message(error: BaseException) -> str:
         return message_of_override(error, cause)
     found = re.search(r"In '([^']+)'.* not in ", text, re.S) if isinstance(error, ConfigCompositionException) else None
     if found:
-        return f"{found[1]}: not laid out like the files in conf/\nan experiment begins with `# @package _global_`"
+        first = "the first line of a model or an experiment is `# @package _global_`"
+        return f"{found[1]}: not laid out like the files in conf/\n{first}"
     if type(error).__name__ == "OutOfMemoryError" or re.search(r"CUDA error: out of memory|STATUS_ALLOC_FAILED", text):
         return "out of GPU memory\ntry a smaller train.batch_size, amp=bf16, or device=cpu"
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in text:

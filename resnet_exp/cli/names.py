@@ -27,9 +27,11 @@ NAMED = (
 
 
 def study_dir(*, root: DictConfig) -> str:
-    """The folder that holds the runs of one study. `describe` has none: what Hydra wants goes to a temporary one."""
+    """The folder that holds the runs of one study. What is not about a run in it has none: what Hydra wants goes to a
+    temporary one."""
     user = getattr(os, "getuid", lambda: 0)()
-    return f"{tempfile.gettempdir()}/resnet-exp-{user}" if root.task == "describe" else f"outputs/{root.study}"
+    elsewhere = root.task == "describe" or root.from_ or root.weights
+    return f"{tempfile.gettempdir()}/resnet-exp-{user}" if elsewhere else f"outputs/{root.study}"
 
 
 def run_name(*swept: str, root: DictConfig) -> str:
@@ -57,7 +59,7 @@ def name_of_net(root: DictConfig) -> str:
 def same_run(name: str, *, swept: tuple[str, ...], root: DictConfig) -> str | None:
     """The folder in the study that holds a run with these settings, `name` before any other; None if there is none."""
     study = Path(study_dir(root=root))
-    if root.task == "describe" or not study.is_dir():
+    if root.task == "describe" or root.from_ or root.weights or not study.is_dir():
         return None
     given = {*swept} | named_in(overrides_of(root))
     settings = {key: resolved(root, key) for key in Config.__dataclass_fields__ if key != "name"}

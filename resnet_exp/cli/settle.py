@@ -1,9 +1,15 @@
-"""Whether a command goes with the run that is in its folder."""
+"""Whether a command goes with the run that is in its folder, and the settings of the run that `from=` names."""
 
-from resnet_exp.config import Config
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from resnet_exp.config import Config, DataConfig, OptimConfig, TrainConfig, flatten
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import check_settings
 from resnet_exp.runs.schema import kept_defaults
+
+GROUPS = ("model", "data", "experiment")  # what a run that exists has chosen already
 
 
 def settled(config: Config, folder: RunFolder, *, given: set[str]) -> Config:
@@ -12,13 +18,57 @@ def settled(config: Config, folder: RunFolder, *, given: set[str]) -> Config:
     Raises:
         ValueError: the folder holds a run with other settings, or none that could be evaluated.
     """
-    if config.fresh and config.task == "train":
-        return config
-    stored = folder.config
+    stored = None if config.fresh and config.task == "train" else folder.config
     if stored is None:
-        if config.task == "evaluate" and not folder.path.is_dir():
-            raise ValueError(f"{folder.path}: no checkpoint to evaluate\ntask=train makes one")
+        check_source("init_from", config.init_from)
+        if config.task in ("evaluate", "export") and not folder.path.is_dir():
+            raise ValueError(
+                f"{folder.path}: no checkpoint to {config.task}\ntask=train makes one; from=RUN takes another"
+            )
         return config
     config = config.updated(kept_defaults(stored, config.to_dict(), given=given))
     check_settings(folder.path, stored, config)
     return config
+
+
+def check_source(key: str, path: str | None) -> None:
+    """Raises ValueError unless there is something at the path from which weights are to be taken."""
+    if path is not None and not Path(path).expanduser().exists():
+        raise ValueError(f"{key}={path}: no such file or folder")
+
+
+def of_run(config: Config, *, given: set[str]) -> tuple[Config, Path]:
+    """The settings of the run that `from=` names, with what the user named of the rest; and its folder.
+
+    Raises:
+        ValueError: there is no such run, or the user named a setting that makes another run.
+    """
+    path = Path(str(config.from_)).expanduser()
+    stored = RunFolder(path).config
+    if stored is None:
+        raise ValueError(f"from={config.from_}: no run folder (it holds no config.yaml)")
+    if groups := [group for group in GROUPS if group in given]:
+        raise ValueError(
+            f"{groups[0]}=: from={config.from_} has its own net and images; data.root= says where they lie now"
+        )
+    now, values = flatten(config.to_dict()), flatten(stored)
+    asked = {"task", "from_", "onnx"} | (given & now.keys())
+    values |= {key: now[key] for key in asked}
+    settled = built(config, values)
+    check_settings(path, stored, settled)
+    return settled, path
+
+
+def built(config: Config, values: dict[str, Any]) -> Config:
+    """Typed settings from values by dotted keys; those that are missing are as in `config`."""
+    parts: dict[str, dict[str, Any]] = {"": {}, "data": {}, "optim": {}, "train": {}}
+    for key, value in values.items():
+        section, _, leaf = key.rpartition(".")
+        parts[section][leaf] = value
+    del parts[""]["schema"]
+    data, optim, train = (asdict(part) | parts[name] for name, part in sections(config).items())
+    return replace(config, **parts[""], data=DataConfig(**data), optim=OptimConfig(**optim), train=TrainConfig(**train))
+
+
+def sections(config: Config) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in ("data", "optim", "train")}

@@ -22,7 +22,7 @@ from resnet_exp.cli import workers
 from resnet_exp.cli.compose import to_config
 from resnet_exp.cli.messages import explain, fail
 from resnet_exp.cli.names import NAMED, named_in, study_dir
-from resnet_exp.cli.settle import settled
+from resnet_exp.cli.settle import check_source, of_run, settled
 from resnet_exp.config import Config, conf_dir
 from resnet_exp.runs.folder import RunFolder
 
@@ -49,7 +49,8 @@ class StudyCallback(Callback):
             with read_write(config), open_dict(config):
                 more += divide_cores(config, choices)
                 config.hydra.overrides.hydra += more
-            self.studies = check_jobs(choices, more=more, config_name=config_name or "config")
+            self.given = {*choices}
+            self.jobs = check_jobs(choices, more=more, config_name=config_name or "config")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Redraws the study's comparison, in whichever process the job ran."""
@@ -57,9 +58,15 @@ class StudyCallback(Callback):
             update_report(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if config.task != "train" or workers.asked is not None:
+        if workers.asked is not None:
             return
-        for study in self.studies:
+        if config.task == "describe":
+            from resnet_exp.cli.describe import compare_nets  # brings torch
+
+            compare_nets(self.jobs, given=self.given, folder=Path("outputs", config.study))
+        if config.task != "train":
+            return
+        for study in dict.fromkeys(f"outputs/{job.study}" for job in self.jobs):
             # Once more: of jobs side by side, the last to draw may have looked before the last to end.
             if shown := update_report(Path(study)):
                 print(shown)
@@ -90,7 +97,10 @@ def check(composed: DictConfig, *, given: set[str]) -> Config:
         ValueError: a value is impossible, or the run folder holds a run with other settings.
     """
     config = to_config(composed)
-    if config.task != "describe":
+    if config.from_:
+        return of_run(config, given=given)[0]
+    check_source("weights", config.weights)
+    if config.task != "describe" and not config.weights:
         folder = RunFolder(Path(study_dir(root=composed), config.name, f"seed{config.seed}"))
         settled(config, folder, given=given)
     return config
@@ -146,8 +156,8 @@ def divide_cores(config: DictConfig, choices: dict[str, list[str]]) -> list[str]
     return [] if "threads" in choices else [f"threads={threads}"]
 
 
-def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: str) -> list[str]:
-    """Composes and checks every job; the folders of the studies they belong to.
+def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: str) -> list[Config]:
+    """Composes and checks every job.
 
     Args:
         more: overrides for all of them.
@@ -156,17 +166,17 @@ def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: s
         ValueError: a job's settings are impossible, or two jobs would share a run folder.
     """
     folders: dict[tuple[str, int], str] = {}
-    studies: dict[str, None] = {}
+    jobs = []
     for values in itertools.product(*choices.values()):
         overrides = [f"{key}={value}" for key, value in zip(choices, values, strict=True)]
         composed = compose(config_name, overrides=[*more, *overrides])
         job = check(composed, given={*choices})
-        studies[study_dir(root=composed)] = None
+        jobs.append(job)
         this = " ".join(overrides)
         other = folders.setdefault((f"{job.study}/{job.name}", job.seed), this)
         if other != this:
             raise ValueError(f"two jobs of this sweep are the same run, {job.name} seed {job.seed}:\n{other}\n{this}")
-    return list(studies)
+    return jobs
 
 
 def update_report(study: Path) -> str:

@@ -6,7 +6,8 @@
    the block; parameters were called `stem.0`, `stage1.0.convs.0`, `head`.
 2. `data.border`; `auto` follows the paper of the block's version; torchvision's names; a checkpoint holds
    the rows of `metrics.csv` that belong to it.
-3. Every net of the literature: `layout`, `norm`, `zero_init`, `bottleneck_stride`. Before, there were CIFAR nets alone.
+3. Every net of the literature: `layout`, `norm`, `zero_init`, `bottleneck_stride`; before, there were CIFAR nets alone.
+   `data.crop`; before, every crop was `padded`. `init_from`; before, every run began with drawn weights.
 """
 
 import re
@@ -59,16 +60,19 @@ def upgrade_settings(settings: Mapping[str, Any], *, path: Path) -> dict[str, An
         if optim.get("warmup_steps") == "auto" and warms_up_since:
             optim["warmup_steps"] = 0
     if schema < 3:
+        upgraded.setdefault("data", {}).setdefault("crop", "padded")
         cifar = {"layout": "cifar", "norm": "batch", "zero_init": False, "bottleneck_stride": "1x1"}
-        upgraded = upgraded | {key: value for key, value in cifar.items() if key not in upgraded}
+        upgraded = cifar | {"blocks": None, "channels": None, "init_from": None} | upgraded
     return upgraded
 
 
 def upgrade_summary(summary: Mapping[str, Any], *, path: Path) -> dict[str, Any]:
     """What is known of a stored run, complete."""
-    upgraded = dict(summary)
-    if schema_of(summary, path=path) < 2 and isinstance(summary.get("choices"), Mapping):
-        upgraded["choices"] = {"border": "black"} | dict(summary["choices"])
+    upgraded, schema = dict(summary), schema_of(summary, path=path)
+    if isinstance(summary.get("choices"), Mapping):
+        before = {"border": "black"} if schema < 2 else {}
+        before |= {"initial_weights": "drawn from the seed"} if schema < 3 else {}
+        upgraded["choices"] = before | dict(summary["choices"])
     return upgraded
 
 

@@ -16,7 +16,7 @@ from resnet_exp.runs.folder import read_config
 from resnet_exp.study.arms import setting_of
 
 # What follows from the rest, or is the reader's own.
-ELSEWHERE = ("schema", "name", "fresh", "task", "device", "threads", "data.name")
+ELSEWHERE = (*("schema", "name", "fresh", "task", "device", "threads", "data.name"), *("from_", "weights", "onnx"))
 
 
 def spec_of(settings: dict[str, Any]) -> NetSpec:

@@ -8,9 +8,10 @@ import torch
 
 from resnet_exp import __version__
 from resnet_exp.config import Config
+from resnet_exp.data.crops import make_crop
 from resnet_exp.data.decode import RECORDED
-from resnet_exp.data.preprocess import padding_of
 from resnet_exp.data.sets import Dataset
+from resnet_exp.grammar import written
 from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import family
@@ -51,9 +52,13 @@ def versions() -> dict[str, str]:
 
 
 def known_before(
-    config: Config, spec: NetSpec, dataset: Dataset, *, origin: Origin, warmup_steps: int
+    config: Config, spec: NetSpec, dataset: Dataset, *, origin: Origin, warmup_steps: int, initial_weights: str
 ) -> dict[str, Any]:
-    """The fixed part of `summary.json`."""
+    """The fixed part of `summary.json`.
+
+    Args:
+        initial_weights: where they are from.
+    """
     size = config.data.image_size
     costs = costs_of(spec, num_classes=len(dataset.classes), image_size=size)
     return {
@@ -82,9 +87,13 @@ def known_before(
             "fingerprint": dataset.fingerprint,
             "image_size": size,
             "classes": len(dataset.classes),
+            "class_names": dataset.classes,
+            "mean": config.data.mean or dataset.mean.tolist(),
+            "std": config.data.std or dataset.std.tolist(),
         },
         "net": spec.to_dict(),
-        "choices": choices(config, environment=origin.environment, warmup_steps=warmup_steps),
+        "choices": choices(config, environment=origin.environment, warmup_steps=warmup_steps)
+        | {"initial_weights": initial_weights},
         "environment": origin.environment,
         "environment_changes": origin.changes,
         "versions": versions(),
@@ -93,12 +102,10 @@ def known_before(
 
 def choices(config: Config, *, environment: dict[str, Any], warmup_steps: int) -> dict[str, Any]:
     """What makes two runs comparable: the recipe, and what the papers do not say."""
+    normalisation = "mean and standard deviation of each channel of the training split"
+    if config.data.mean and config.data.std:
+        normalisation = f"mean {written(config.data.mean)}, standard deviation {written(config.data.std)}"
     zero_init = "; residual branches, where there are any, start at zero" if config.zero_init else ""
-    padding, border = padding_of(config.data.image_size), config.data.border
-    seen = {
-        "black": f"{padding} black pixels a side, then normalised",
-        "mean": f"{padding} pixels of the mean colour a side, then normalised",
-    }
     return {
         "batch_size": config.train.batch_size,
         "batch_norm_images": config.train.batch_size,  # [P1] used two GPUs: 64 images each
@@ -110,10 +117,8 @@ def choices(config: Config, *, environment: dict[str, Any], warmup_steps: int) -
         "weight_decay": config.optim.weight_decay,
         "weight_decay_on": config.optim.weight_decay_on,
         "initialisation": "He normal over fan_out; head uniform over fan_in, bias zero" + zero_init,
-        "normalisation": "mean and standard deviation of each channel of the training split",
-        "border": border,
-        "padding": seen[border],
-        "augmentation": "random crop of the padded image and random flip, per image" if config.data.augment else "none",
+        "normalisation": normalisation,
+        **make_crop(config.data).recorded(augment=config.data.augment),
         **({"decoding": RECORDED} if config.data.name == "image_folder" else {}),
         "sampling": "endless stream of permutations, batches of equal size",
         "option_a": "every second pixel; missing channels zero, appended",

@@ -2,23 +2,29 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from resnet_exp.config import Config, flatten
-from resnet_exp.data.preprocess import Preprocess, padding_of
+from resnet_exp.config import Config, NetConfig, flatten
+from resnet_exp.data.crops import make_crop
+from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset, load_dataset
 from resnet_exp.data.stream import BatchStream
+from resnet_exp.grammar import written
 from resnet_exp.nets.init import initialise
 from resnet_exp.nets.network import Network
-from resnet_exp.nets.table import growth, net_spec, paper_warmup
+from resnet_exp.nets.spec import NetSpec
+from resnet_exp.nets.table import growth, net_name, net_spec, paper_warmup
 from resnet_exp.runs.checkpoint import load_checkpoint
+from resnet_exp.runs.evaluation import FOLDER, Subject
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import Origin, check_settings
+from resnet_exp.training.assess import assess
 from resnet_exp.training.device import Precision, choose_device, choose_precision, choose_threads, set_up
 from resnet_exp.training.evaluate import Evaluation, recompute_batch_norm, training_batches
 from resnet_exp.training.facts import describe_device, environment, headline, known_before
@@ -28,6 +34,9 @@ from resnet_exp.training.progress import Progress
 from resnet_exp.training.speed import choose_compile, compile_blocks
 from resnet_exp.training.step import State, Totals, TrainStep
 from resnet_exp.training.stop import Stop, Stopped
+from resnet_exp.training.weights import load_into, read
+
+DRAWN = "drawn from the seed"  # where weights are from by default
 
 log = logging.getLogger(__name__)
 
@@ -47,31 +56,45 @@ class Parts:
         """The splits that are not trained on."""
         return ["test", *(["val"] if self.dataset.val else [])]
 
+    def stream(self, config: Config) -> BatchStream:
+        """Which training images each step sees, and how."""
+        return BatchStream(
+            num_images=len(self.dataset.train),
+            batch_size=config.train.batch_size,
+            crop=self.preprocess.crop,
+            augment=config.data.augment,
+            seed=config.seed,
+        )
+
     def evaluation(self, split: str) -> Evaluation:
         """Of `train`, `val` or `test`, whole and not augmented."""
         images = getattr(self.dataset, split)
         return Evaluation(self.model, images, preprocess=self.preprocess, precision=self.precision)
 
 
-def prepare(config: Config, *, earlier: Origin | None, turn: int = 0) -> Parts:
+def prepare(config: Config, *, earlier: Origin | None, turn: int = 0, spec: NetSpec | None = None) -> Parts:
     """Device, images and net; the net initialised from the seed.
 
     Args:
         earlier: what the run was begun with, if it goes on.
         turn: which of several runs side by side this is.
+        spec: of the net, if it is not that of the settings.
 
     Raises:
-        ValueError: no such device, or the images are missing, damaged, or not those that the run began on.
+        ValueError: no such device, or the images are missing, damaged, too many for the memory, or not those that the
+            run began on.
     """
     device = choose_device(config.device, turn=turn)
     before = earlier.environment if earlier else {}
     threads = choose_threads(config.threads, device=device, before=before.get("threads"))
     set_up(device, threads=threads, deterministic=config.deterministic)
-    dataset = load_dataset(config.data).to(device)
+    dataset = load_dataset(config.data, device=device).to(device)
     if earlier:
         earlier.check_images(dataset.fingerprint, root=config.data.root)
-    preprocess = Preprocess(dataset.mean, dataset.std, border=config.data.border)
-    spec = net_spec(config.net, image_size=config.data.image_size)
+    given = (config.data.mean, config.data.std)
+    mean, std = map(torch.tensor, given) if config.data.mean else (dataset.mean, dataset.std)
+    preprocess = Preprocess(mean.to(device), std.to(device), crop=make_crop(config.data))
+    spec = spec or net_spec(config.net, image_size=config.data.image_size)
     model = Network(spec, num_classes=len(dataset.classes))
     initialise(model, seed=config.seed, zero_init=config.zero_init)
     if (power := growth(spec)) >= 1 and not config.zero_init:
@@ -119,6 +142,13 @@ def train_run(
     where = environment(parts.device, parts.precision, compiled)
     origin = Origin.now(folder.path, config, parts.dataset.fingerprint, where)
     optimizer = build_optimizer(parts.model, config.optim)
+    initial_weights = DRAWN
+    if config.init_from:
+        initial_weights = config.init_from
+        if checkpoint is None:
+            initial_weights = begin_from(parts.model, Path(config.init_from))
+        elif (recorded := folder.summary.get("choices", {}).get("initial_weights")) is not None:
+            initial_weights = recorded
     state, metrics = State(parts.model, optimizer, parts.precision.scaler(), Totals(parts.device)), ""
     if earlier and checkpoint:
         state.load_state_dict(checkpoint["state"])
@@ -127,7 +157,14 @@ def train_run(
 
     asked = config.optim.warmup_steps
     warmup_steps = paper_warmup(parts.model.spec) if asked == "auto" else asked
-    facts = known_before(config, parts.model.spec, parts.dataset, origin=origin, warmup_steps=warmup_steps)
+    facts = known_before(
+        config,
+        parts.model.spec,
+        parts.dataset,
+        origin=origin,
+        warmup_steps=warmup_steps,
+        initial_weights=initial_weights,
+    )
     facts |= {"device": describe_device(parts.device), "precision_reason": parts.precision.reason, "begun_by": begun_by}
     if checkpoint:
         facts["precision_reason"] = folder.summary.get("precision_reason", parts.precision.reason)
@@ -140,6 +177,18 @@ def train_run(
         saver = open_records(state, parts, folder, origin=origin, metrics=metrics)
         results |= train_and_measure(config, parts, saver, lr_at=schedule, quiet=quiet, stop=stop)
     log.info("%s: %s", results["status"], folder.path)
+
+
+def begin_from(model: Network, path: Path) -> str:
+    """Fills the net with the weights at a path; says what they are, for the record.
+
+    Raises:
+        ValueError: there are none, or they are another net's.
+    """
+    weights = read(path)
+    fitted = load_into(model, weights, new_head=True)
+    log.info("beginning from %s (%s)", path, fitted.layout)
+    return f"{path} ({weights.digest})"
 
 
 def open_records(state: State, parts: Parts, folder: RunFolder, *, origin: Origin, metrics: str) -> Saver:
@@ -155,13 +204,7 @@ def train_and_measure(
 ) -> dict[str, Any]:
     """Trains, then measures the final errors: what there is to add to `summary.json`."""
     length, images, state = config.train, parts.dataset.train, saver.state
-    stream = BatchStream(
-        num_images=len(images),
-        batch_size=length.batch_size,
-        padding=padding_of(config.data.image_size),
-        augment=config.data.augment,
-        seed=config.seed,
-    )
+    stream = parts.stream(config)
     progress = Progress(
         name=config.name, steps=length.steps, step=state.step, batch_size=length.batch_size, quiet=quiet
     )
@@ -209,20 +252,63 @@ def final_errors(parts: Parts, *, stream: BatchStream, steps: int, stop: Stop) -
     return {"train_error_clean": clean, "test_error_recomputed_bn": recomputed}
 
 
-def evaluate_run(config: Config, folder: RunFolder, *, turn: int = 0) -> None:
-    """`task=evaluate`: the errors of a run's newest checkpoint on every split, without augmentation.
+def evaluate_run(config: Config, folder: RunFolder, *, turn: int = 0) -> Path:
+    """`task=evaluate`: a run's newest checkpoint on every split; returns the folder that was written, `evaluation/`.
 
     Raises:
         ValueError: the folder holds no checkpoint, or that of a run with other settings or images.
+        OSError: `evaluation/` cannot be written; all errors are logged before.
     """
     earlier, checkpoint = take_up(config, folder)
     if checkpoint is None:
         raise ValueError(f"{folder.path}: no checkpoint to evaluate\ntask=train makes one")
     parts = prepare(config, earlier=earlier, turn=turn)
     parts.model.load_state_dict(checkpoint["state"]["model"])
-    for split, shown in (("train", "training"), ("val", "validation"), ("test", "test")):
-        images = getattr(parts.dataset, split)
-        if images:
-            loss, error = parts.evaluation(split)()
-            step = checkpoint["state"]["step"]
-            log.info("step %d  %s images %d  loss %.4g  error %.2f %%", step, shown, len(images), loss, error)
+    subject = Subject(config.name, config.seed, config.data.shown, checkpoint["state"]["step"], "newest checkpoint")
+    return evaluated(config, parts, subject=subject, out=folder.path / FOLDER)
+
+
+def evaluate_weights(config: Config, *, given: Collection[str], out: Path, turn: int = 0) -> Path:
+    """`task=evaluate weights=FILE`: weights from anywhere on every split; returns `out`, which was written.
+
+    The net, its image size and its crop are those of the weights' record, where there is one and the user names no
+    other. Images are normalised as `data.mean` and `data.std` say, else as the record or the layout of the file does.
+
+    Args:
+        given: the settings that the user named.
+
+    Raises:
+        ValueError: there are no weights, or they are another net's.
+        OSError: `out` cannot be written; all errors are logged before.
+    """
+    weights = read(Path(str(config.weights)))
+    record, spec = weights.record, None
+    if record:
+        own = {"data.image_size": record.image_size, "data.crop": record.crop}
+        config = config.updated({key: value for key, value in own.items() if key not in given})
+        spec = None if {"model", *NetConfig.__dataclass_fields__} & {*given} else record.net
+    parts = prepare(config, earlier=None, turn=turn, spec=spec)
+    fitted = load_into(parts.model, weights)
+    known = (record.mean, record.std) if record and record.mean else (fitted.mean, fitted.std)
+    if known[0] and not config.data.mean:
+        mean, std = (torch.tensor(values, device=parts.device) for values in known)
+        parts = replace(parts, preprocess=replace(parts.preprocess, mean=mean, std=std))
+    log.info("%s: weights of %s, layout %s", weights.source, net_name(parts.model.spec), fitted.layout)
+    shown = [written([round(value, 4) for value in s.tolist()]) for s in (parts.preprocess.mean, parts.preprocess.std)]
+    log.info("images are normalised by data.mean=%s data.std=%s", *shown)
+    named = f"{weights.source.name} ({weights.digest})"
+    subject = Subject(net_name(parts.model.spec), None, config.data.shown, None, named)
+    return evaluated(config, parts, subject=subject, out=out)
+
+
+def evaluated(config: Config, parts: Parts, *, subject: Subject, out: Path) -> Path:
+    assess(
+        parts.model,
+        dataset=parts.dataset,
+        preprocess=parts.preprocess,
+        stream=parts.stream(config),
+        precision=parts.precision,
+        subject=subject,
+        out=out,
+    )
+    return out
