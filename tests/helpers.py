@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -25,6 +26,7 @@ from resnet_exp.nets.init import initialise
 from resnet_exp.nets.network import Network
 from resnet_exp.nets.table import net_spec
 from resnet_exp.runs.checkpoint import load_checkpoint
+from resnet_exp.runs.evaluation import Evaluated, Predictions, Score, Subject, most_confused
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.study.runs import Run, read_study
 from resnet_exp.training.progress import Progress
@@ -38,6 +40,7 @@ TINY = (
     *("train.batch_size=16", "train.steps=6", "train.eval_every=3", "train.save_every=3", "threads=1"),
 )
 LINES = 3  # no message is longer
+REAL = Path(os.environ.get("RESNET_EXP_TEST_DATA", ROOT.parent / "shared" / "data"))  # real images, on some machines
 COMMAND = (sys.executable, "-W", "error", "-m", "resnet_exp")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -76,7 +79,15 @@ def make_net(
 def data_config(name: str, **changes: object) -> DataConfig:
     """The defaults of a data set, but that nothing is downloaded, changed as said."""
     usual = {"title": None, "root": "data", "download": False, "train_limit": None, "test_limit": None}
-    usual |= {"val_size": 0, "image_size": 32, "augment": True, "border": "mean"}
+    usual |= {
+        "val_size": 0,
+        "image_size": 32,
+        "augment": True,
+        "crop": "padded",
+        "border": "mean",
+        "mean": None,
+        "std": None,
+    }
     return DataConfig(name, **(usual | changes))
 
 
@@ -198,6 +209,34 @@ def load_runs(folder: Path) -> list[Run]:
     runs, left_out = read_study(folder)
     assert left_out == []
     return runs
+
+
+# An evaluation.
+
+
+def make_evaluated(
+    *, classes: tuple[str, ...] = ("cat", "dog", "ship"), per_class: int = 8, **changes: Any
+) -> Evaluated:
+    """Random predictions of `per_class` images of each class, right by half, with both kinds of BN statistics."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(len(classes)), per_class)
+
+    def predictions() -> Predictions:
+        right = random.random(len(labels)) < 0.5
+        other = (labels + random.integers(1, len(classes), len(labels))) % len(classes)
+        rank = np.where(right, 1, random.integers(2, len(classes) + 1, len(labels)))
+        return Predictions(np.where(right, labels, other), random.uniform(0.1, 1, len(labels)).round(5), rank)
+
+    both = {"stored": predictions(), "re-estimated": predictions()}
+    confused = most_confused(labels, both["stored"])
+    values = {
+        "subject": Subject("resnet20", 0, "shapes", 1500, "newest checkpoint"),
+        "classes": list(classes),
+        "scores": [Score("train", "stored", 90, 0.25, 10.0), Score("test", "stored", len(labels), 1.5, 50.0)],
+        **{"labels": labels, "predictions": both, "confused": confused},
+        "pixels": random.integers(0, 256, (len(confused), 4, 4, 3)).astype(np.uint8),
+    }
+    return Evaluated(**(values | changes))
 
 
 # The real command.

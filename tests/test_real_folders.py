@@ -106,7 +106,8 @@ def test_what_is_no_image_is_counted_and_what_is_none_of_ours_ignored(
     assert summary(tmp_path)["dataset"]["classes"] == 2
     assert (summary(tmp_path)["n_train"], summary(tmp_path)["n_test"]) == (8, 4)
     described = command(*SMALL, "task=describe")
-    assert described.stdout.splitlines()[-2].split()[2] == "2", "outputs of the head"
+    assert "for one image of 8x8 and 2 classes" in described.stdout
+    assert "8 training and 4 test images of 2 classes" in described.stdout
 
 
 @pytest.mark.parametrize(
@@ -147,13 +148,17 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {str(file): (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
 
 
-def test_only_training_writes(command: Command, tmp_path: Path) -> None:
-    """Refused, repeated, evaluating and describing commands leave everything as it was."""
+def test_only_training_and_evaluating_write(command: Command, tmp_path: Path) -> None:
+    """Refused and repeated commands leave everything as it was; evaluating ones all but `evaluation/`, describing ones
+    all but the drawing."""
     for refused in ("depth=18", "study=../..", "name=../../up", "seed=-1", f"seed={2**64}", "optim.lr=inf", "lr=1"):
         failed = command(*SHAPES, refused)
         assert_one_message(failed.returncode, failed.stderr)
         assert list(tmp_path.iterdir()) == [], refused
     assert command(*SHAPES, "task=describe").returncode == 0
+    drawn = tmp_path / "outputs" / "default"
+    assert {file.name for file in drawn.iterdir()} == {"describe.png", "describe.svg", "describe.pdf"}
+    shutil.rmtree(tmp_path / "outputs")
     failed = command(*SHAPES, "task=evaluate")
     assert_one_message(failed.returncode, failed.stderr, "no checkpoint to evaluate")
     assert list(tmp_path.iterdir()) == []
@@ -166,13 +171,17 @@ def test_only_training_writes(command: Command, tmp_path: Path) -> None:
         *("config.yaml", "hydra.yaml", "overrides.yaml"),
     }
     before = snapshot(tmp_path)
-    for more, code in (((), 0), (("optim.lr=0.3",), 1), (("task=evaluate",), 0), (("task=evaluate", "width=4"), 1)):
+    for more, code in (((), 0), (("optim.lr=0.3",), 1), (("task=evaluate", "width=4"), 1)):
         done = command(*SHAPES, *more)
         assert done.returncode == code, done.stderr
         assert snapshot(tmp_path) == before, more
     failed = command("-m", *SHAPES, "optim.lr=0.3", "seed=0,1")
     assert_one_message(failed.returncode, failed.stderr, "optim.lr: 0.1 -> 0.3")
     assert snapshot(tmp_path) == before
+    assert command(*SHAPES, "task=evaluate").returncode == 0
+    after = snapshot(tmp_path)
+    assert {file: after[file] for file in before} == before
+    assert {Path(file).parent for file in after.keys() - before.keys()} == {run_folder(tmp_path) / "evaluation"}
 
 
 def test_a_refused_evaluation_does_not_suggest_to_delete_what_it_wants(command: Command, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from resnet_exp.runs.origin import Origin
 from resnet_exp.study.literature import published_cells
 from resnet_exp.study.page import TEMPLATES
 from resnet_exp.study.published import CHECKS, FILE, Published, load_published, obstacles, published_for, recorded
+from resnet_exp.study.sizes import FILE as SIZES
 from resnet_exp.study.statistics import estimate
 from resnet_exp.training.facts import known_before
 from tests.helpers import ROOT
@@ -271,6 +272,7 @@ def test_our_own_runs_record_all_that_is_checked(
         replace(shapes, train=many, test=Split(many.images[:10_000], many.labels[:10_000])),
         origin=Origin(Path(), settings={}, images="", environment=environment),
         warmup_steps=paper_warmup(net_spec(config.net)) if asked == "auto" else asked,
+        initial_weights="drawn from the seed",
     )
     # A missing key is forgiven: one renamed in training/facts.py would silence its check.
     assert [check.key for check in CHECKS if recorded(summary, check.key) is None] == []
@@ -279,6 +281,6 @@ def test_our_own_runs_record_all_that_is_checked(
 
 def test_what_is_no_code_ships_with_the_package() -> None:
     shipped = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
-    for file in (FILE, *TEMPLATES.iterdir()):
+    for file in (FILE, SIZES, *TEMPLATES.iterdir()):
         assert file.relative_to(ROOT).as_posix() in shipped
-    assert {file.name for file in TEMPLATES.iterdir()} == {"report.html.j2", "report.css"}
+    assert {file.name for file in TEMPLATES.iterdir()} == {"report.html.j2", "report.css", "evaluation.css"}

@@ -149,7 +149,11 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
 
 def test_a_run_of_a_newer_version_is_refused_and_one_of_an_older_completed(tmp_path: Path) -> None:
     old = write_run(tmp_path, "plain", 20, 0, [50.0], choices={"lr": 0.1})
-    assert load_run(old).summary["choices"] == {"lr": 0.1, "border": "black"}
+    assert load_run(old).summary["choices"] == {
+        "lr": 0.1,
+        "border": "black",
+        "initial_weights": "drawn from the seed",
+    }
     write_run(tmp_path, "plain", 20, 1, [50.0], schema=SCHEMA + 1)
     with pytest.raises(ValueError, match=r"seed1/summary\.json: written by a newer version"):
         load_run(old.with_name("seed1"))
