@@ -117,6 +117,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
+from resnet_exp.data.crops import PaddedCrop
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Split
 from resnet_exp.data.stream import BatchStream
@@ -208,11 +209,12 @@ class Ours(Trainer):
         model = build(net).to(device=device, memory_format=torch.channels_last).train()
         if choose_compile(way.compile == "net" or way.compile, device):
             compile_blocks([model] if way.compile == "net" else model.blocks)
+        crop = PaddedCrop(SIZE, padding=PADDING, border="mean")
         self.step = TrainStep(
             State(model, build_optimizer(model, OPTIM), precision.scaler(), Totals(device)),
             noise().to(device),
-            stream=BatchStream(num_images=NUM_IMAGES, batch_size=BATCH, padding=PADDING, augment=True, seed=0),
-            preprocess=Preprocess(torch.tensor(MEAN, device=device), torch.tensor(STD, device=device), border="mean"),
+            stream=BatchStream(num_images=NUM_IMAGES, batch_size=BATCH, crop=crop, augment=True, seed=0),
+            preprocess=Preprocess(torch.tensor(MEAN, device=device), torch.tensor(STD, device=device), crop=crop),
             precision=precision,
         )
 
