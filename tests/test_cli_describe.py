@@ -80,6 +80,13 @@ def test_a_run_is_described_with_its_own_net_and_images(command: Command, tmp_pa
     assert line_of(done.stdout, "mlp4 ")[3] == f"{4 * 192 + 8 + 2 * (16 + 8) + 50}"
 
 
+def test_nets_of_one_name_are_each_in_the_table_and_seeds_are_not(command: Command) -> None:
+    done = command("-m", "task=describe", "model=plain20", "width=4,8", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|")[3].strip() for line in done.stdout.splitlines() if line.startswith("| plain20")]
+    assert rows == ["17,326", "68,050"]
+
+
 @pytest.mark.parametrize("arguments", [("model=plain20",), ("-m", "model=plain20,resnet20")])
 def test_where_nothing_can_be_written_it_still_describes(
     command: Command, tmp_path: Path, arguments: tuple[str, ...]

@@ -13,10 +13,9 @@ from resnet_exp.data.sets import Dataset, load_dataset
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.runs.evaluation import Subject, read_evaluation
 from resnet_exp.runs.folder import RunFolder
-from resnet_exp.training.assess import assess
+from resnet_exp.training.assess import assess, evaluate_run
 from resnet_exp.training.device import Precision
 from resnet_exp.training.evaluate import Evaluation, recompute_batch_norm, training_batches
-from resnet_exp.training.run import evaluate_run
 from tests.helpers import TINY, Settings, make_net, rows, run, run_until
 
 OFF = Precision("off", "cpu")

@@ -38,10 +38,11 @@ def describe_net(config: Config, *, given: Collection[str]) -> SizedNet:
 def measured(config: Config, *, given: Collection[str]) -> tuple[SizedNet, list[LayerCost]]:
     """The net with what it takes, and each of its layers, on the images of `data`.
 
-    Where the user names no images, a net that was made for others than CIFAR's is described on those.
+    Where there is no run and the user names no images, a net that was made for others than CIFAR's is described on
+    those.
     """
     layout = LAYOUTS[config.layout]
-    named = any(key == "experiment" or key.partition(".")[0] == "data" for key in given)
+    named = config.from_ is not None or any(key.partition(".")[0] in ("data", "experiment") for key in given)
     if layout.published_on and not named:
         image_size, num_classes = layout.published_on
     else:
@@ -104,6 +105,10 @@ def draw(sizes: Sequence[SizedNet], *, folder: Path) -> None:
 
 def compare_nets(configs: Sequence[Config], *, given: Collection[str], folder: Path) -> None:
     """What a sweep of descriptions ends with: its nets side by side, as a table and as a drawing."""
-    sizes = {size.name: size for config in configs for size in (measured(config, given=given)[0],)}
-    print("", *lines_of(size_table([*sizes.values()])), "", sep="\n")
-    draw([*sizes.values()], folder=folder)
+    sizes: list[SizedNet] = []
+    for config in configs:
+        size, _ = measured(config, given=given)
+        if size not in sizes:  # of several seeds
+            sizes.append(size)
+    print("", *lines_of(size_table(sizes)), "", sep="\n")
+    draw(sizes, folder=folder)

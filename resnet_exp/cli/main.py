@@ -43,7 +43,6 @@ def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) 
     """
     if config.from_:
         config, path = of_run(config, given=given)
-        given = {*given, "data"}  # a run has its images
     if config.task == "describe":
         from resnet_exp.cli.describe import describe_net, draw
 

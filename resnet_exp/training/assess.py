@@ -1,15 +1,22 @@
-"""One net on all splits, and on the test images one by one: what `evaluation/` holds."""
+"""`task=evaluate`: one net, of a run or from anywhere, on all splits and on the test images one by one."""
 
 import logging
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
+from resnet_exp.config import Config, NetConfig
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset
 from resnet_exp.data.stream import BatchStream
+from resnet_exp.grammar import written
 from resnet_exp.nets.network import Network
+from resnet_exp.nets.table import net_name
 from resnet_exp.runs.evaluation import (
+    FOLDER,
     Evaluated,
     Predictions,
     Score,
@@ -18,9 +25,12 @@ from resnet_exp.runs.evaluation import (
     printable,
     write_evaluation,
 )
+from resnet_exp.runs.folder import RunFolder
 from resnet_exp.training.device import Precision
 from resnet_exp.training.evaluate import Evaluation, recompute_batch_norm, training_batches
 from resnet_exp.training.predict import logits_of, predict
+from resnet_exp.training.run import Parts, prepare, take_up
+from resnet_exp.training.weights import load_into, read
 
 SHOWN = {"train": "training", "val": "validation", "test": "test"}
 
@@ -83,3 +93,65 @@ def said(score: Score, *, step: int | None) -> Score:
     how = "" if score.batch_norm == "stored" else f"  (BN statistics {score.batch_norm})"
     log.info("%s%s  loss %.4g  error %.2f %%%s", where, images, score.loss, score.error, how)
     return score
+
+
+def evaluate_run(config: Config, folder: RunFolder, *, turn: int = 0) -> Path:
+    """`task=evaluate`: a run's newest checkpoint on every split; returns the folder that was written, `evaluation/`.
+
+    Raises:
+        ValueError: the folder holds no checkpoint, or that of a run with other settings or images.
+        OSError: `evaluation/` cannot be written; all errors are logged before.
+    """
+    earlier, checkpoint = take_up(config, folder)
+    if checkpoint is None:
+        raise ValueError(f"{folder.path}: no checkpoint to evaluate\ntask=train makes one")
+    parts = prepare(config, earlier=earlier, turn=turn)
+    parts.model.load_state_dict(checkpoint["state"]["model"])
+    subject = Subject(config.name, config.seed, config.data.shown, checkpoint["state"]["step"], "newest checkpoint")
+    return evaluated(config, parts, subject=subject, out=folder.path / FOLDER)
+
+
+def evaluate_weights(config: Config, *, given: Collection[str], out: Path, turn: int = 0) -> Path:
+    """`task=evaluate weights=FILE`: weights from anywhere on every split; returns `out`, which was written.
+
+    The net, its image size and its crop are those of the weights' record, where there is one and the user names no
+    other. Images are normalised as `data.mean` and `data.std` say, else as the record or the layout of the file does.
+
+    Args:
+        given: the settings that the user named.
+
+    Raises:
+        ValueError: there are no weights, or they are another net's.
+        OSError: `out` cannot be written; all errors are logged before.
+    """
+    weights = read(Path(str(config.weights)))
+    record, spec = weights.record, None
+    if record:
+        own = {"data.image_size": record.image_size, "data.crop": record.crop}
+        config = config.updated({key: value for key, value in own.items() if key not in given})
+        spec = None if {"model", *NetConfig.__dataclass_fields__} & {*given} else record.net
+    parts = prepare(config, earlier=None, turn=turn, spec=spec)
+    fitted = load_into(parts.model, weights)
+    known = (record.mean, record.std) if record and record.mean else (fitted.mean, fitted.std)
+    if known[0] and not config.data.mean:
+        mean, std = (torch.tensor(values, device=parts.device) for values in known)
+        parts = replace(parts, preprocess=replace(parts.preprocess, mean=mean, std=std))
+    log.info("%s: weights of %s, layout %s", weights.source, net_name(parts.model.spec), fitted.layout)
+    shown = [written([round(value, 4) for value in s.tolist()]) for s in (parts.preprocess.mean, parts.preprocess.std)]
+    log.info("images are normalised by data.mean=%s data.std=%s", *shown)
+    named = f"{weights.source.name} ({weights.digest})"
+    subject = Subject(net_name(parts.model.spec), None, config.data.shown, None, named)
+    return evaluated(config, parts, subject=subject, out=out)
+
+
+def evaluated(config: Config, parts: Parts, *, subject: Subject, out: Path) -> Path:
+    assess(
+        parts.model,
+        dataset=parts.dataset,
+        preprocess=parts.preprocess,
+        stream=parts.stream(config),
+        precision=parts.precision,
+        subject=subject,
+        out=out,
+    )
+    return out
