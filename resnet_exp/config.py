@@ -237,12 +237,14 @@ class Config:
         return asdict(self)
 
     def updated(self, values: dict[str, Any]) -> "Config":
-        """The same with other values; keys with dots."""
-        config = self
+        """The same with other values, by keys with dots; they are checked together."""
+        whole: dict[str, Any] = {}
+        parts: dict[str, dict[str, Any]] = {}
         for key, value in values.items():
-            section, _, leaf = key.partition(".")
-            config = replace(config, **{section: replace(getattr(config, section), **{leaf: value}) if leaf else value})
-        return config
+            section, _, leaf = key.rpartition(".")
+            (parts.setdefault(section, {}) if section else whole)[leaf] = value
+        sections = {section: replace(getattr(self, section), **of_one) for section, of_one in parts.items()}
+        return replace(self, **whole, **sections)
 
 
 def net_config(settings: Mapping[str, Any]) -> NetConfig:

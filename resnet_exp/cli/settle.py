@@ -1,10 +1,8 @@
 """Whether a command goes with the run that is in its folder, and the settings of the run that `from=` names."""
 
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-from resnet_exp.config import Config, DataConfig, OptimConfig, TrainConfig, flatten
+from resnet_exp.config import Config, flatten
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import check_settings
 from resnet_exp.runs.schema import kept_defaults
@@ -51,24 +49,7 @@ def of_run(config: Config, *, given: set[str]) -> tuple[Config, Path]:
         raise ValueError(
             f"{groups[0]}=: from={config.from_} has its own net and images; data.root= says where they lie now"
         )
-    now, values = flatten(config.to_dict()), flatten(stored)
-    asked = {"task", "from_", "onnx"} | (given & now.keys())
-    values |= {key: now[key] for key in asked}
-    settled = built(config, values)
-    check_settings(path, stored, settled)
-    return settled, path
-
-
-def built(config: Config, values: dict[str, Any]) -> Config:
-    """Typed settings from values by dotted keys; those that are missing are as in `config`."""
-    parts: dict[str, dict[str, Any]] = {"": {}, "data": {}, "optim": {}, "train": {}}
-    for key, value in values.items():
-        section, _, leaf = key.rpartition(".")
-        parts[section][leaf] = value
-    del parts[""]["schema"]
-    data, optim, train = (asdict(part) | parts[name] for name, part in sections(config).items())
-    return replace(config, **parts[""], data=DataConfig(**data), optim=OptimConfig(**optim), train=TrainConfig(**train))
-
-
-def sections(config: Config) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in ("data", "optim", "train")}
+    own, asked = flatten(stored), {"schema", "task", "from_", "onnx"} | given
+    config = config.updated({key: value for key, value in own.items() if key not in asked})
+    check_settings(path, stored, config)
+    return config, path
