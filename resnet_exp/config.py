@@ -21,7 +21,7 @@ MOST_SEEDS = 2**64  # what torch's generators take
 # Settings that change where or how fast a run goes, not what it computes: free to differ on resume.
 FREE = (
     *("schema", "study", "name", "device", "threads", "compile", "fresh", "task", "from_", "weights", "onnx"),
-    *("data.title", "data.root", "data.download", "train.save_every"),
+    *("data.title", "data.root", "data.download", "train.save_every", "train.snapshots"),
 )
 
 
@@ -155,12 +155,15 @@ class TrainConfig:
     batch_size: int
     eval_every: int
     save_every: int
+    snapshots: list[int]
 
     def __post_init__(self) -> None:
         at_least("train.steps", self.steps, 1)
         at_least("train.batch_size", self.batch_size, 2)  # BN needs more than one value a channel
         at_least("train.eval_every", self.eval_every, 1)
         at_least("train.save_every", self.save_every, 1)
+        if self.snapshots != sorted({*self.snapshots}) or min(self.snapshots, default=0) < 0:
+            raise ValueError(f"train.snapshots={written(self.snapshots)}: must be rising steps, like [0,1000]")
 
 
 @dataclass

@@ -16,6 +16,7 @@ from resnet_exp.runs.evaluation import FOLDER as EVALUATION
 from resnet_exp.runs.evaluation import clear_evaluation
 from resnet_exp.runs.events import Events
 from resnet_exp.runs.schema import SCHEMA, upgrade_settings
+from resnet_exp.runs.snapshots import clear_snapshots
 
 PATIENCE = 0.2  # seconds in which whoever only looks whether a run is alive lets go of its lock
 FINISHED = ("completed", "diverged")  # the `status` of a run that is not trained further
@@ -112,8 +113,9 @@ class RunFolder:
         self.lock.release()
 
     def clear(self) -> None:
-        """Removes an earlier run's records and its evaluation; `run.log` stays."""
+        """Removes an earlier run's records, its evaluation and its snapshots; `run.log` stays."""
         clear_evaluation(self.path / EVALUATION)
+        clear_snapshots(self.path)
         # The settings last: whoever is killed on the way leaves no checkpoint that other settings could take up.
         for pattern in ("*checkpoint*.pt*", "metrics.csv", "events.out.*", "summary.json", "config.yaml"):
             for file in self.path.glob(pattern):

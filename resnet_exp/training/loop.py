@@ -7,6 +7,7 @@ from typing import Any
 from resnet_exp.config import TrainConfig
 from resnet_exp.runs.checkpoint import is_finite, save_checkpoint
 from resnet_exp.runs.folder import RunFolder
+from resnet_exp.runs.snapshots import write_snapshot
 from resnet_exp.training.evaluate import Evaluation
 from resnet_exp.training.progress import Progress
 from resnet_exp.training.step import State, TrainStep
@@ -66,6 +67,9 @@ class Saver:
         save_checkpoint(self.folder.path, content)
         self.saved = now
 
+    def keep_snapshot(self) -> None:
+        write_snapshot(self.folder.path, self.state.model.state_dict(), step=self.state.step)
+
 
 def train(
     state: State,
@@ -104,6 +108,9 @@ def train(
                     state.totals.clear()
                     progress.report(row)
                 first_bad_step = bad_step(state, healthy=healthy)
+            if state.step in length.snapshots:
+                progress.pause()
+                saver.keep_snapshot()
 
             if stop.signum is not None:
                 status, saving = "interrupted", is_finite(state.model)

@@ -22,6 +22,7 @@ from resnet_exp.nets.table import growth, net_spec, paper_warmup
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import Origin, check_settings
+from resnet_exp.runs.snapshots import snapshot_steps
 from resnet_exp.training.device import Precision, choose_device, choose_precision, choose_threads, set_up
 from resnet_exp.training.evaluate import Evaluation, recompute_batch_norm, training_batches
 from resnet_exp.training.facts import describe_device, environment, headline, known_before
@@ -151,6 +152,10 @@ def train_run(
         state.load_state_dict(checkpoint["state"])
         metrics = checkpoint["metrics"]
         origin = origin.after(earlier, step=state.step)
+        if missed := [
+            step for step in config.train.snapshots if step < state.step and step not in snapshot_steps(folder.path)
+        ]:
+            log.warning("train.snapshots: the weights of %s are gone; fresh=true trains from the start", missed)
 
     asked = config.optim.warmup_steps
     warmup_steps = paper_warmup(parts.model.spec) if asked == "auto" else asked

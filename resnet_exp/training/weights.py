@@ -19,6 +19,8 @@ from resnet_exp.nets.table import net_name, net_spec
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.schema import SCHEMA
+from resnet_exp.runs.snapshots import FOLDER as SNAPSHOTS
+from resnet_exp.runs.snapshots import read_snapshot
 
 RECORD, TENSORS = "config.json", "model.safetensors"  # of an export
 TOLD = (  # of a run's summary
@@ -116,7 +118,8 @@ def differing(there: NetSpec, here: NetSpec) -> str:
 
 
 def read(path: Path) -> Weights:
-    """The weights at a path: a run folder, an export (its folder or its file), or another repository's file.
+    """The weights at a path: a run folder, one of its snapshots, an export (its folder or its file), or another
+    repository's file.
 
     Executes nothing that the files may hold, and writes nothing but the repair of a torn checkpoint.
 
@@ -126,6 +129,9 @@ def read(path: Path) -> Weights:
     path = path.expanduser()
     if path.name in ("checkpoint.pt", "checkpoint.prev.pt"):
         path = path.parent
+    if path.parent.name == SNAPSHOTS and path.is_file():
+        folder = RunFolder(path.parent.parent)
+        return Weights(read_snapshot(path), path, record_of_run(folder, folder.config or {}))
     if (path / TENSORS).is_file():
         path = path / TENSORS
     if not path.is_dir():
