@@ -97,5 +97,5 @@ def test_fresh_removes_them_and_what_a_killed_process_left(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("steps", ["[5,3]", "[3,3]", "[-1]"])
 def test_steps_must_rise(settings: Settings, steps: str) -> None:
-    with pytest.raises(ValueError, match="train.snapshots=.*: must be rising steps"):
+    with pytest.raises(ValueError, match=r"train\.snapshots=.*: must be rising steps"):
         settings(f"train.snapshots={steps}")
