@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from resnet_exp.training.classifier import Classifier
+    from resnet_exp.compute.classifier import Classifier
 
 __version__ = "0.1.0"
 
@@ -19,6 +19,6 @@ def load(source: "str | Path") -> "Classifier":
     Raises:
         ValueError: there are no weights, they are damaged, or it is not recorded how images are normalised.
     """
-    from resnet_exp.training import classifier  # here: it brings torch
+    from resnet_exp.compute import classifier  # here: it brings torch
 
     return classifier.load(source)

@@ -117,6 +117,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
+from resnet_exp.compute.device import choose_device, choose_precision, choose_threads, set_up
+from resnet_exp.compute.speed import choose_compile, compile_blocks
+from resnet_exp.compute.totals import Totals
 from resnet_exp.data.crops import PaddedCrop
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Split
@@ -125,11 +128,9 @@ from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.init import initialise
 from resnet_exp.nets.network import Network
 from resnet_exp.runs.checkpoint import NAME, is_finite, save_checkpoint
-from resnet_exp.training.device import choose_device, choose_precision, choose_threads, set_up
 from resnet_exp.training.facts import describe_device
 from resnet_exp.training.optim import build_optimizer
-from resnet_exp.training.speed import choose_compile, compile_blocks
-from resnet_exp.training.step import State, Totals, TrainStep
+from resnet_exp.training.step import State, TrainStep
 
 IMPORTED = time.perf_counter()
 

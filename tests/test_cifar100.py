@@ -11,15 +11,15 @@ from torchvision import datasets
 
 import resnet_exp
 from resnet_exp.cli.describe import describe_net
+from resnet_exp.compute.assess import evaluate_run
+from resnet_exp.compute.evaluate import images_at_a_time
+from resnet_exp.compute.export import export
+from resnet_exp.compute.parts import prepare
 from resnet_exp.runs.evaluation import FOLDER, read_evaluation
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.study.evaluation import top5_error_of
 from resnet_exp.study.evaluation_report import draw_evaluation
 from resnet_exp.study.report import write_report
-from resnet_exp.training.assess import evaluate_run
-from resnet_exp.training.evaluate import images_at_a_time
-from resnet_exp.training.export import export
-from resnet_exp.training.run import prepare
 from tests.helpers import Settings, run
 
 IMAGES = {"train": 200, "test": 100}

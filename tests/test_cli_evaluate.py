@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from resnet_exp.cli import evaluate as command_evaluate
+from resnet_exp.compute import assess as compute_assess
 from resnet_exp.runs.evaluation import read_evaluation
 from resnet_exp.runs.folder import RunFolder
-from resnet_exp.training import assess as training_assess
 from tests.forkserver import REPORT
 from tests.helpers import TINY, Command, Settings, complete
 
@@ -64,7 +64,7 @@ def test_a_folder_that_may_not_be_written_is_no_failure(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code), str(tmp_path / file))
 
-    monkeypatch.setattr(training_assess, "evaluate_run", refuse)
+    monkeypatch.setattr(compute_assess, "evaluate_run", refuse)
     if raised:
         with pytest.raises(OSError, match=os.strerror(code)):
             command_evaluate.evaluate(settings(*TINY), RunFolder(tmp_path), given=set(), turn=0)

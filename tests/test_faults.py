@@ -198,11 +198,11 @@ def stopped_in(cwd: Path, function: str, number: int, signum: int = signal.SIGTE
         ("builtins:__import__", 1, None),  # torch
         ("resnet_exp.data.synthetic:paint_split", 2, None),
         ("resnet_exp.training.step:TrainStep.__call__", 1, None),  # where a net is compiled
-        ("resnet_exp.training.evaluate:Evaluation.__call__", 4, 20),
-        ("resnet_exp.training.evaluate:Evaluation.__call__", 40, 200),  # the last row
+        ("resnet_exp.compute.evaluate:Evaluation.__call__", 4, 20),
+        ("resnet_exp.compute.evaluate:Evaluation.__call__", 40, 200),  # the last row
         ("resnet_exp.files:os.fsync", 12, None),
         ("resnet_exp.training.loop:save_checkpoint", 4, 29),
-        ("resnet_exp.training.evaluate:Evaluation.__call__", 41, 200),  # the final errors
+        ("resnet_exp.compute.evaluate:Evaluation.__call__", 41, 200),  # the final errors
     ],
 )
 def test_a_stop_in_any_phase_is_clean(tmp_path: Path, whole: Path, function: str, number: int, saved: int) -> None:

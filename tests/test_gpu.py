@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 import torch
 
+from resnet_exp.compute.device import Precision, set_up
+from resnet_exp.compute.speed import compile_blocks
+from resnet_exp.compute.totals import Totals
 from resnet_exp.data.crops import Crop, PaddedCrop, ResizedCrop
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset, Split
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.training import step
-from resnet_exp.training.device import Precision, set_up
 from resnet_exp.training.optim import build_optimizer
-from resnet_exp.training.speed import compile_blocks
-from resnet_exp.training.step import State, Totals, TrainStep
+from resnet_exp.training.step import State, TrainStep
 from tests.helpers import TINY, Command, Settings, make_net, optim_config, rows, run, run_until
 
 pytestmark = [

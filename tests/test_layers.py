@@ -10,8 +10,9 @@ import resnet_exp
 PACKAGE = Path(resnet_exp.__file__).parent
 # Each room with those it may use, besides itself and the ground floor.
 ROOMS = {
-    "cli": {"training", "study", "runs", "data", "nets"},
-    "training": {"runs", "data", "nets"},
+    "cli": {"training", "compute", "study", "runs", "data", "nets"},
+    "training": {"compute", "runs", "data", "nets"},
+    "compute": {"runs", "data", "nets"},
     "study": {"runs", "data", "nets"},
     "runs": set(),
     "data": set(),

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from resnet_exp.compute.weights import load_into, read
 from resnet_exp.config import Config
 from resnet_exp.files import DamagedFileError
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.snapshots import read_snapshot, snapshot_file, snapshot_steps, write_snapshot
-from resnet_exp.training.weights import load_into, read
 from tests.helpers import TINY, Settings, make_net, run, run_until
 
 STEPS = ("train.steps=12", "train.eval_every=4", "train.save_every=5")

@@ -14,17 +14,18 @@ import pytest
 import torch
 from PIL import Image
 
+from resnet_exp.compute import parts as parts_module
+from resnet_exp.compute.device import choose_precision
+from resnet_exp.compute.evaluate import Evaluation
+from resnet_exp.compute.totals import Totals
 from resnet_exp.data.crops import PaddedCrop, Sample
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import load_dataset
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.training import run as run_module
-from resnet_exp.training.device import choose_precision
-from resnet_exp.training.evaluate import Evaluation
 from resnet_exp.training.loop import columns
 from resnet_exp.training.optim import lr_at
-from resnet_exp.training.step import Totals
 from resnet_exp.training.stop import Stopped
 from tests.helpers import TINY, Settings, make_net, rows, run, run_until, same, state_hash
 
@@ -175,7 +176,7 @@ def test_the_resume_test_sees_a_checkpoint_that_lacks_a_part(
     saved = load_checkpoint(tmp_path / "parts")
     assert saved is not None
     forget(saved["state"])
-    monkeypatch.setattr(run_module, "load_checkpoint", lambda path: saved)
+    monkeypatch.setattr(parts_module, "load_checkpoint", lambda path: saved)
     run(config, tmp_path / "parts")
     assert not same(tmp_path / "parts", tmp_path / "whole")
 

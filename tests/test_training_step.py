@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from resnet_exp.compute.totals import Totals
 from resnet_exp.data.sets import Dataset
-from resnet_exp.training.step import State, Totals
+from resnet_exp.training.step import State
 from tests.helpers import make_net
 
 

@@ -26,7 +26,7 @@ def evaluate(config: Config, folder: RunFolder, *, given: Collection[str], turn:
         ValueError: there is no checkpoint, or that of another run.
         OSError: `evaluation/` cannot be written although it may be: the disk is full.
     """
-    from resnet_exp.training.assess import evaluate_run, evaluate_weights
+    from resnet_exp.compute.assess import evaluate_run, evaluate_weights
 
     out = folder.path / FOLDER
     try:

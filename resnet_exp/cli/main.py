@@ -56,7 +56,7 @@ def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) 
     if config.task == "evaluate":
         return evaluate(config, folder, given=given, turn=workers.number())
     if config.task == "export":
-        from resnet_exp.training.export import export
+        from resnet_exp.compute.export import export
 
         return log.info("exported: %s", export(config, path))
     return train(config, folder)

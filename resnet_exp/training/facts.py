@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from resnet_exp import __version__
+from resnet_exp.compute.device import Precision
 from resnet_exp.config import Config
 from resnet_exp.data.crops import make_crop
 from resnet_exp.data.decode import RECORDED
@@ -17,7 +18,6 @@ from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import family
 from resnet_exp.runs.origin import Origin
 from resnet_exp.runs.schema import SCHEMA
-from resnet_exp.training.device import Precision
 
 
 def describe_device(device: torch.device) -> str:

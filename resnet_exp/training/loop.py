@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from resnet_exp.compute.evaluate import Evaluation
 from resnet_exp.config import TrainConfig
 from resnet_exp.runs.checkpoint import is_finite, save_checkpoint
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.snapshots import write_snapshot
-from resnet_exp.training.evaluate import Evaluation
 from resnet_exp.training.progress import Progress
 from resnet_exp.training.step import State, TrainStep
 from resnet_exp.training.stop import Stop, Stopped

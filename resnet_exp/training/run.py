@@ -4,117 +4,31 @@ import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from resnet_exp.compute.evaluate import recompute_batch_norm, training_batches
+from resnet_exp.compute.parts import Parts, prepare, take_up
+from resnet_exp.compute.speed import choose_compile, compile_blocks
+from resnet_exp.compute.totals import Totals
+from resnet_exp.compute.weights import load_into, read
 from resnet_exp.config import Config, flatten
-from resnet_exp.data.crops import make_crop
-from resnet_exp.data.preprocess import Preprocess
-from resnet_exp.data.sets import Dataset, load_dataset
 from resnet_exp.data.stream import BatchStream
-from resnet_exp.nets.init import initialise
 from resnet_exp.nets.network import Network
-from resnet_exp.nets.spec import NetSpec
-from resnet_exp.nets.table import growth, net_spec, paper_warmup
-from resnet_exp.runs.checkpoint import load_checkpoint
+from resnet_exp.nets.table import paper_warmup
 from resnet_exp.runs.folder import RunFolder
-from resnet_exp.runs.origin import Origin, check_settings
+from resnet_exp.runs.origin import Origin
 from resnet_exp.runs.snapshots import snapshot_steps
-from resnet_exp.training.device import Precision, choose_device, choose_precision, choose_threads, set_up
-from resnet_exp.training.evaluate import Evaluation, recompute_batch_norm, training_batches
 from resnet_exp.training.facts import describe_device, environment, headline, known_before
 from resnet_exp.training.loop import Saver, columns, train
 from resnet_exp.training.optim import build_optimizer, lr_at
 from resnet_exp.training.progress import Progress
-from resnet_exp.training.speed import choose_compile, compile_blocks
-from resnet_exp.training.step import State, Totals, TrainStep
+from resnet_exp.training.step import State, TrainStep
 from resnet_exp.training.stop import Stop, Stopped
-from resnet_exp.training.weights import load_into, read
 
 DRAWN = "drawn from the seed"  # where weights are from by default
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What training and evaluating both need."""
-
-    device: torch.device
-    precision: Precision
-    dataset: Dataset
-    preprocess: Preprocess
-    model: Network
-
-    @property
-    def held_out(self) -> list[str]:
-        """The splits that are not trained on."""
-        return ["test", *(["val"] if self.dataset.val else [])]
-
-    def stream(self, config: Config) -> BatchStream:
-        """Which training images each step sees, and how."""
-        return BatchStream(
-            num_images=len(self.dataset.train),
-            batch_size=config.train.batch_size,
-            crop=self.preprocess.crop,
-            augment=config.data.augment,
-            seed=config.seed,
-        )
-
-    def evaluation(self, split: str) -> Evaluation:
-        """Of `train`, `val` or `test`, whole and not augmented."""
-        images = getattr(self.dataset, split)
-        return Evaluation(self.model, images, preprocess=self.preprocess, precision=self.precision)
-
-
-def prepare(config: Config, *, earlier: Origin | None, turn: int = 0, spec: NetSpec | None = None) -> Parts:
-    """Device, images and net; the net initialised from the seed.
-
-    Args:
-        earlier: what the run was begun with, if it goes on.
-        turn: which of several runs side by side this is.
-        spec: of the net, if it is not that of the settings.
-
-    Raises:
-        ValueError: no such device, or the images are missing, damaged, too many for the memory, or not those that the
-            run began on.
-    """
-    device = choose_device(config.device, turn=turn)
-    before = earlier.environment if earlier else {}
-    threads = choose_threads(config.threads, device=device, before=before.get("threads"))
-    set_up(device, threads=threads, deterministic=config.deterministic)
-    dataset = load_dataset(config.data, device=device).to(device)
-    if earlier:
-        earlier.check_images(dataset.fingerprint, root=config.data.root)
-    given = (config.data.mean, config.data.std)
-    mean, std = map(torch.tensor, given) if config.data.mean else (dataset.mean, dataset.std)
-    preprocess = Preprocess(mean.to(device), std.to(device), crop=make_crop(config.data))
-    spec = spec or net_spec(config.net, image_size=config.data.image_size)
-    model = Network(spec, num_classes=len(dataset.classes))
-    initialise(model, seed=config.seed, zero_init=config.zero_init)
-    if (power := growth(spec)) >= 1 and not config.zero_init:
-        grows = f"each residual block doubles the variance of the signal, which grows {10**power:,.0f} times"
-        log.warning("norm=none: %s and may overflow; zero_init=true starts each block as its shortcut", grows)
-    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    precision = choose_precision(config.amp, device, before=before.get("precision"))
-    return Parts(device, precision, dataset, preprocess, model)
-
-
-def take_up(config: Config, folder: RunFolder) -> tuple[Origin | None, dict[str, Any] | None]:
-    """What the run in the folder was begun with, and the checkpoint it goes on from; None if there is none.
-
-    Raises:
-        ValueError: the checkpoint is damaged, or of a run with other settings.
-    """
-    checkpoint = load_checkpoint(folder.path)
-    if checkpoint is None:
-        return None, None
-    earlier = Origin(folder.path, **checkpoint["origin"])
-    check_settings(folder.path, earlier.settings, config)
-    return earlier, checkpoint
 
 
 def train_run(

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from resnet_exp import cores
+from resnet_exp.compute.device import Precision, choose_device, choose_precision, choose_threads, set_up
 from resnet_exp.runs.folder import read_config
-from resnet_exp.training.device import Precision, choose_device, choose_precision, choose_threads, set_up
 from resnet_exp.training.facts import describe_device
 from tests.helpers import TINY, Settings, finish, run, run_until, start
 
@@ -147,7 +147,7 @@ def test_threads_stay_as_they_were_while_there_are_cores_for_them(
 FAULTS = """
 import resource, torch
 from resnet_exp.runs.folder import read_config
-from resnet_exp.training.device import set_up
+from resnet_exp.compute.device import set_up
 set_up(torch.device("cpu"), threads=1, deterministic=False)
 for round in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnet_exp.compute.device import Precision
+from resnet_exp.compute.speed import capture, eager
+from resnet_exp.compute.totals import Totals
 from resnet_exp.data.crops import Sample
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Split
@@ -14,9 +17,6 @@ from resnet_exp.data.stream import BatchStream
 from resnet_exp.nets.cost import largest_output
 from resnet_exp.nets.network import Network
 from resnet_exp.nets.spec import NetSpec
-from resnet_exp.training.device import Precision
-from resnet_exp.training.speed import capture, eager
-from resnet_exp.training.step import Totals
 
 # Images at a time: on a CPU what its caches hold (plain56 at 32x32: 1.5 times as fast as 1000 at a time). Fewer where a
 # layer puts out more numbers for an image than 64 channels of 32x32, so that a batch never takes more memory than then.

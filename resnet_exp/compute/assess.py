@@ -8,6 +8,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from resnet_exp.compute.device import Precision
+from resnet_exp.compute.evaluate import Evaluation, recompute_batch_norm, training_batches
+from resnet_exp.compute.parts import Parts, prepare, take_up
+from resnet_exp.compute.predict import logits_of, predict
+from resnet_exp.compute.weights import load_into, read
 from resnet_exp.config import Config, NetConfig
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset
@@ -26,11 +31,6 @@ from resnet_exp.runs.evaluation import (
     write_evaluation,
 )
 from resnet_exp.runs.folder import RunFolder
-from resnet_exp.training.device import Precision
-from resnet_exp.training.evaluate import Evaluation, recompute_batch_norm, training_batches
-from resnet_exp.training.predict import logits_of, predict
-from resnet_exp.training.run import Parts, prepare, take_up
-from resnet_exp.training.weights import load_into, read
 
 SHOWN = {"train": "training", "val": "validation", "test": "test"}
 

@@ -9,9 +9,9 @@ import torch
 from safetensors import safe_open
 
 import resnet_exp
+from resnet_exp.compute import export as exporting
+from resnet_exp.compute.export import export
 from resnet_exp.config import Config
-from resnet_exp.training import export as exporting
-from resnet_exp.training.export import export
 from tests.helpers import TINY, Command, Settings, assert_one_message, run
 
 

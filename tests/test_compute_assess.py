@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from resnet_exp.compute.assess import assess, evaluate_run
+from resnet_exp.compute.device import Precision
+from resnet_exp.compute.evaluate import Evaluation, recompute_batch_norm, training_batches
 from resnet_exp.data.crops import PaddedCrop
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset, load_dataset
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.runs.evaluation import Subject, read_evaluation
 from resnet_exp.runs.folder import RunFolder
-from resnet_exp.training.assess import assess, evaluate_run
-from resnet_exp.training.device import Precision
-from resnet_exp.training.evaluate import Evaluation, recompute_batch_norm, training_batches
 from tests.helpers import TINY, Settings, make_net, rows, run, run_until
 
 OFF = Precision("off", "cpu")

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
+from resnet_exp.compute import speed
+from resnet_exp.compute.assess import evaluate_run
+from resnet_exp.compute.device import Precision
+from resnet_exp.compute.speed import CastWeights, choose_compile, compile_blocks
 from resnet_exp.runs.folder import RunFolder
-from resnet_exp.training import speed
-from resnet_exp.training.assess import evaluate_run
-from resnet_exp.training.device import Precision
-from resnet_exp.training.speed import CastWeights, choose_compile, compile_blocks
 from tests.helpers import TINY, Settings, make_net, rows, run, run_folder
 
 # torch looks at it itself while it compiles

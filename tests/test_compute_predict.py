@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from resnet_exp.compute import evaluate
+from resnet_exp.compute.device import Precision
+from resnet_exp.compute.evaluate import Evaluation
+from resnet_exp.compute.predict import batch_rows, logits_of, predict, ranked
 from resnet_exp.data.crops import PaddedCrop
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset, Split
-from resnet_exp.training import evaluate
-from resnet_exp.training.device import Precision
-from resnet_exp.training.evaluate import Evaluation
-from resnet_exp.training.predict import batch_rows, logits_of, predict, ranked
 from tests.helpers import make_net
 
 OFF = Precision("off", "cpu")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
+from resnet_exp.compute.classifier import Classifier, load
+from resnet_exp.compute.weights import RECORD, TENSORS, Record, Weights, read
 from resnet_exp.config import Config
 from resnet_exp.data.sets import load_dataset
 from resnet_exp.files import replace as replace_file
 from resnet_exp.files import replace_text
-from resnet_exp.training.classifier import Classifier, load
-from resnet_exp.training.weights import RECORD, TENSORS, Record, Weights, read
 
 log = logging.getLogger(__name__)
 

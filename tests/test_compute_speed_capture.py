@@ -12,15 +12,17 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from resnet_exp.compute import evaluate
+from resnet_exp.compute.device import Precision
+from resnet_exp.compute.evaluate import Evaluation
+from resnet_exp.compute.totals import Totals
 from resnet_exp.data.crops import Crop, PaddedCrop, ResizedCrop
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Split
 from resnet_exp.data.stream import BatchStream, Feed
-from resnet_exp.training import evaluate, step
-from resnet_exp.training.device import Precision
-from resnet_exp.training.evaluate import Evaluation
+from resnet_exp.training import step
 from resnet_exp.training.optim import build_optimizer
-from resnet_exp.training.step import State, Totals, TrainStep
+from resnet_exp.training.step import State, TrainStep
 from tests.helpers import TINY, Settings, make_net, optim_config, run, run_until, same
 
 WAITS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default}

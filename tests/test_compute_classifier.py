@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 import resnet_exp
+from resnet_exp.compute.export import export
+from resnet_exp.compute.parts import prepare
 from resnet_exp.config import Config
 from resnet_exp.data.sets import load_dataset
 from resnet_exp.runs.checkpoint import load_checkpoint
-from resnet_exp.training.export import export
-from resnet_exp.training.run import prepare
 from tests.helpers import TINY, Settings, run
 
 

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resnet_exp.compute.device import Precision
+from resnet_exp.compute.evaluate import images_at_a_time, nothing
+from resnet_exp.compute.speed import eager
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Split
 from resnet_exp.nets.network import Network
 from resnet_exp.runs.evaluation import Predictions
-from resnet_exp.training.device import Precision
-from resnet_exp.training.evaluate import images_at_a_time, nothing
-from resnet_exp.training.speed import eager
 
 
 def batch_rows(split: Split, *, most: int) -> list[Tensor]:

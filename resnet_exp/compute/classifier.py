@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from resnet_exp.compute.weights import Record, load_into, read
 from resnet_exp.data.crops import PaddedCrop, ResizedCrop
 from resnet_exp.data.decode import read_image, square, to_rgb
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.nets.network import Network
-from resnet_exp.training.weights import Record, load_into, read
 
 Picture = str | Path | Image.Image | NDArray[np.uint8] | Tensor
 

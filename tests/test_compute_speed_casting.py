@@ -8,15 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from resnet_exp.compute.device import Precision
+from resnet_exp.compute.speed import CastWeights
+from resnet_exp.compute.totals import Totals
 from resnet_exp.data.crops import PaddedCrop
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.nets.network import Network
-from resnet_exp.training.device import Precision
 from resnet_exp.training.optim import build_optimizer
-from resnet_exp.training.speed import CastWeights
-from resnet_exp.training.step import State, Totals, TrainStep
+from resnet_exp.training.step import State, TrainStep
 from tests.helpers import make_net, optim_config
 
 CROP = PaddedCrop(8, padding=1, border="mean")

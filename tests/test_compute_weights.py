@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from resnet_exp.compute.export import export
+from resnet_exp.compute.weights import RECORD, TENSORS, Record, differing, load_into, read
 from resnet_exp.config import Config
 from resnet_exp.nets.init import initialise
 from resnet_exp.runs.checkpoint import load_checkpoint
-from resnet_exp.training.export import export
-from resnet_exp.training.weights import RECORD, TENSORS, Record, differing, load_into, read
 from tests.helpers import TINY, Settings, make_net, run, run_until, same
 
 

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
+from resnet_exp.compute import evaluate
+from resnet_exp.compute.device import Precision
+from resnet_exp.compute.evaluate import Evaluation, images_at_a_time, recompute_batch_norm, training_batches
 from resnet_exp.data.crops import PaddedCrop
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset, Split
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.nets.network import Network
 from resnet_exp.nets.spec import BlockSpec, NetSpec, Stage, Stem
-from resnet_exp.training import evaluate
-from resnet_exp.training.device import Precision
-from resnet_exp.training.evaluate import Evaluation, images_at_a_time, recompute_batch_norm, training_batches
 from tests.helpers import make_net
 
 OFF = Precision("off", "cpu")
