@@ -15,12 +15,13 @@ from resnet_exp.grammar import written
 
 LAYOUTS = ("cifar", "imagenet", "vgg", "mlp")
 DATASETS = ("cifar10", "cifar100", "image_folder", "synthetic")
-TASKS = ("train", "describe", "evaluate", "export")
+TASKS = ("train", "describe", "evaluate", "diagnose", "export")
+QUESTIONS = ("responses", "gradients", "branches", "lesion", "information", "surface")  # of task=diagnose
 MOST_SEEDS = 2**64  # what torch's generators take
 
 # Settings that change where or how fast a run goes, not what it computes: free to differ on resume.
 FREE = (
-    *("schema", "study", "name", "device", "threads", "compile", "fresh", "task", "from_", "weights", "onnx"),
+    *("schema", "study", "name", "device", "threads", "compile", "fresh", "task", "from_", "weights", "onnx", "what"),
     *("data.title", "data.root", "data.download", "train.save_every", "train.snapshots"),
 )
 
@@ -201,6 +202,7 @@ class Config:
     task: str
     from_: str | None
     weights: str | None
+    what: list[str]
     onnx: bool
 
     def __post_init__(self) -> None:
@@ -229,6 +231,10 @@ class Config:
             )
         if self.weights and self.from_:
             raise ValueError("from= and weights=: give the run or the file, not both")
+        for word in self.what:
+            choose("what", word, (*QUESTIONS, "all"))
+        if self.what != ["all"] and self.task != "diagnose":
+            raise ValueError(f"what={written(self.what)}: goes with task=diagnose")
         if self.onnx and self.task != "export":
             raise ValueError("onnx=true: goes with task=export")
 

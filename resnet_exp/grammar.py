@@ -26,7 +26,9 @@ def quoted(value: Any) -> str:
 
 
 def as_key(word: str) -> str:
-    """A word of a command with the name that a setting has in Python, where `from` cannot be one."""
+    """A word of a command with the name that a setting has in Python, where `from` cannot be one; and `what=` as the
+    list that it is, whose brackets nobody wants to type."""
+    word = re.sub(r"^(\+*)what=([^\[\]]+)$", r"\1what=[\2]", word)
     return re.sub(r"^(\+*)from=", r"\1from_=", word)
 
 

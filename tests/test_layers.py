@@ -10,14 +10,17 @@ import resnet_exp
 PACKAGE = Path(resnet_exp.__file__).parent
 # Each room with those it may use, besides itself and the ground floor.
 ROOMS = {
-    "cli": {"training", "compute", "study", "runs", "data", "nets"},
+    "cli": {"training", "diagnostics", "compute", "why", "study", "runs", "data", "nets"},
     "training": {"compute", "runs", "data", "nets"},
+    "diagnostics": {"compute", "runs", "data", "nets"},
     "compute": {"runs", "data", "nets"},
+    "why": {"study", "runs", "data", "nets"},
     "study": {"runs", "data", "nets"},
     "runs": set(),
     "data": set(),
     "nets": set(),
 }
+STUDY = {"study", "why"}  # read run folders, compute and train nothing
 GROUND = {"config", "cores", "files", "grammar"}  # know no room
 # Importing these must not take long: what a command says about wrong words, and all that reads run folders.
 WITHOUT_TORCH = {
@@ -105,7 +108,7 @@ def test_imports_run_down_the_house(module: str) -> None:
     assert used <= allowed, f"{module} uses {', '.join(sorted(used - allowed))}"
 
 
-@pytest.mark.parametrize("module", sorted(WITHOUT_TORCH | {m for m in MODULES if room(m) == "study"}))
+@pytest.mark.parametrize("module", sorted(WITHOUT_TORCH | {m for m in MODULES if room(m) in STUDY}))
 def test_what_must_answer_at_once_does_not_import_torch(module: str) -> None:
     for used in reachable(module):
         assert not roots(used, lazy=False) & {"torch", "torchvision"}, used
@@ -113,13 +116,13 @@ def test_what_must_answer_at_once_does_not_import_torch(module: str) -> None:
 
 def test_the_study_never_imports_torch_not_even_late() -> None:
     for module in MODULES:
-        if room(module) == "study":
+        if room(module) in STUDY:
             assert not roots(module, lazy=True) & {"torch", "torchvision"}, module
 
 
 def test_training_does_not_draw() -> None:
     for module in MODULES:
-        if room(module) != "study":
+        if room(module) not in STUDY:
             assert "matplotlib" not in roots(module, lazy=True), module
 
 

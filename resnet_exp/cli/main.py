@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from resnet_exp import __version__
 from resnet_exp.cli import workers
 from resnet_exp.cli.compose import register, to_config
+from resnet_exp.cli.diagnose import diagnose
 from resnet_exp.cli.evaluate import evaluate
 from resnet_exp.cli.logs import TRACEBACK, kept_log
 from resnet_exp.cli.messages import JobFailedError, explain, fail
@@ -41,6 +42,8 @@ def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) 
         given: the settings that the user named; a stored run goes on with the defaults of its time for all others.
         in_sweep: whether it is one of several jobs.
     """
+    if config.task == "diagnose":
+        return diagnose(config, path, given=given, draw=not in_sweep)
     if config.from_:
         config, path = of_run(config, given=given)
     if config.task == "describe":

@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from resnet_exp.cli.messages import explain, fail
-from resnet_exp.study.report import write_report
 from resnet_exp.study.statistics import MARGIN
+from resnet_exp.why.report import write_report
 
 
 def expanded(folder: Path) -> Path:

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_exp.cli import workers
 from resnet_exp.cli.compose import to_config
+from resnet_exp.cli.diagnose import explain_study, runs_of, studies_of
 from resnet_exp.cli.messages import explain, fail
 from resnet_exp.cli.names import NAMED, named_in, study_dir
 from resnet_exp.cli.settle import check_source, of_run, settled
@@ -64,6 +65,9 @@ class StudyCallback(Callback):
             from resnet_exp.cli.describe import compare_nets  # brings torch
 
             compare_nets(self.jobs, given=self.given, folder=Path("outputs", config.study))
+        if config.task == "diagnose":
+            for folder in dict.fromkeys(studies_of(self.jobs)):
+                explain_study(folder)
         if config.task != "train":
             return
         for study in dict.fromkeys(f"outputs/{job.study}" for job in self.jobs):
@@ -97,12 +101,14 @@ def check(composed: DictConfig, *, given: set[str]) -> Config:
         ValueError: a value is impossible, or the run folder holds a run with other settings.
     """
     config = to_config(composed)
+    run_folder = Path(study_dir(root=composed), config.name, f"seed{config.seed}")
+    if config.task == "diagnose":
+        return runs_of(config, run_folder, given=given)[0][0]
     if config.from_:
         return of_run(config, given=given)[0]
     check_source("weights", config.weights)
     if config.task != "describe" and not config.weights:
-        folder = RunFolder(Path(study_dir(root=composed), config.name, f"seed{config.seed}"))
-        settled(config, folder, given=given)
+        settled(config, RunFolder(run_folder), given=given)
     return config
 
 
@@ -181,7 +187,7 @@ def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: s
 
 def update_report(study: Path) -> str:
     """Draws the comparison; what to show of it, nothing if it failed, which must not fail the job."""
-    from resnet_exp.study.report import write_report  # brings matplotlib
+    from resnet_exp.why.report import write_report  # brings matplotlib
 
     try:
         return write_report(study, out=study / "report")

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from resnet_exp.files import SCRAPS, replace_text
+from resnet_exp.runs.diagnostics import clear_diagnoses
 from resnet_exp.runs.evaluation import FOLDER as EVALUATION
 from resnet_exp.runs.evaluation import clear_evaluation
 from resnet_exp.runs.events import Events
@@ -113,8 +114,9 @@ class RunFolder:
         self.lock.release()
 
     def clear(self) -> None:
-        """Removes an earlier run's records, its evaluation and its snapshots; `run.log` stays."""
+        """Removes an earlier run's records, its evaluation, diagnoses and snapshots; `run.log` stays."""
         clear_evaluation(self.path / EVALUATION)
+        clear_diagnoses(self.path)
         clear_snapshots(self.path)
         # The settings last: whoever is killed on the way leaves no checkpoint that other settings could take up.
         for pattern in ("*checkpoint*.pt*", "metrics.csv", "events.out.*", "summary.json", "config.yaml"):

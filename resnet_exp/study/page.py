@@ -1,6 +1,8 @@
 """The report as one HTML page: nothing to fetch, nothing to run, readable on a phone, in the dark and on paper."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -11,13 +13,32 @@ from resnet_exp.study.evaluation_page import EvaluationSection
 from resnet_exp.study.statistics import Verdict
 
 TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True)
+class ShownArgument:
+    """One part of the section "Why".
+
+    Args:
+        heading: a question.
+        sentence: what is seen, with the number that decides.
+        figure: an `<svg>` element.
+        shows: what the figure shows, in words.
+    """
+
+    heading: str
+    sentence: str
+    figure: str
+    shows: str
+
+
 LONG = 30  # characters; text columns with longer cells are set in several lines
 
 
 def render(
     *, title: str, verdict: str, study: str, warnings: list[str], figure: str, figure_text: str, tables: list[Table],
     choices: list[tuple[str, str]], environment: list[tuple[str, str]], commands: list[str],
-    evaluation: EvaluationSection | None = None,
+    evaluation: EvaluationSection | None = None, why: Sequence[ShownArgument] = (),
 ) -> str:  # fmt: skip
     """The page. Every string is plain text but the figures, `<svg>` elements without ids that the page uses.
 
@@ -36,7 +57,7 @@ def render(
     return engine.get_template("report.html.j2").render(
         title=title, verdict=verdict, study=study, warnings=warnings, figure=Markup(figure), figure_text=figure_text,
         tables=tables, choices=choices, environment=environment, commands=commands, verdicts=tuple(Verdict),
-        evaluation=evaluation,
+        evaluation=evaluation, why=why,
     )  # fmt: skip
 
 

@@ -16,7 +16,10 @@ from resnet_exp.runs.folder import read_config
 from resnet_exp.study.arms import setting_of
 
 # What follows from the rest, or is the reader's own.
-ELSEWHERE = (*("schema", "name", "fresh", "task", "device", "threads", "data.name"), *("from_", "weights", "onnx"))
+ELSEWHERE = (
+    *("schema", "name", "fresh", "task", "device", "threads", "data.name"),
+    *("from_", "weights", "onnx", "what"),
+)
 
 
 def spec_of(settings: dict[str, Any]) -> NetSpec:

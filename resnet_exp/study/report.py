@@ -13,7 +13,7 @@ from resnet_exp.study.curves import draw_curves
 from resnet_exp.study.describe import describe_study, flags
 from resnet_exp.study.evaluation_page import evaluation_section
 from resnet_exp.study.figure import save
-from resnet_exp.study.page import render
+from resnet_exp.study.page import ShownArgument, render
 from resnet_exp.study.repeat import repeat, settings_of
 from resnet_exp.study.runs import Run, read_study
 from resnet_exp.study.statistics import MARGIN
@@ -27,12 +27,23 @@ FIGURE_TEXT = (
 )
 
 
-def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = MARGIN) -> str:
+def nothing() -> tuple[list[ShownArgument], list[str]]:
+    return [], []
+
+
+def write_report(
+    *folders: Path,
+    out: Path,
+    mix: bool = False,
+    margin: float = MARGIN,
+    explain: Callable[[], tuple[list[ShownArgument], list[str]]] = nothing,
+) -> str:
     """Reads the run folders at or under `folders` and writes figure, tables and page to `out`.
 
     Args:
         mix: compare runs although they differ in more than their names say.
         margin: points of training error within which a difference between two nets does not matter.
+        explain: draws into `out` what was diagnosed of the runs; what the page shows of it, and what is left out.
 
     Returns:
         What belongs on the screen: final errors, the verdict, where the rest is.
@@ -50,13 +61,16 @@ def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = M
     evaluation, unread = evaluation_section(runs)
     out.mkdir(parents=True, exist_ok=True)
     save(draw_curves(arms, caption=study), out / "curves")
+    why, unexplained = explain()
     replace_text(out / "summary.csv", run_table(runs))
-    replace_text(out / "summary.md", "\n".join([verdict, "", study, *notes, *map(markdown, tables)]))
+    because = [f"{one.heading} {one.sentence}" for one in why]
+    summary = [verdict, "", study, *notes, *map(markdown, tables), *(f"\n{line}" for line in because)]
+    replace_text(out / "summary.md", "\n".join(summary))
     page = render(
         title=f"Degradation study: {', '.join(folder.resolve().name for folder in folders)}",
         verdict=verdict,
         study=study,
-        warnings=[*flags(runs), *mixed, *notes, *unread],
+        warnings=[*flags(runs), *mixed, *notes, *unread, *unexplained],
         figure=embeddable((out / "curves.svg").read_text(encoding="utf-8")),
         figure_text=FIGURE_TEXT,
         tables=tables,
@@ -64,10 +78,13 @@ def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = M
         environment=distinct(runs, environment_of),
         commands=commands(runs),
         evaluation=evaluation,
+        why=why,
     )
     replace_text(out / "report.html", page)
     where = f"comparison: {out / 'report.html'}"
-    return "\n".join([study, *notes, "", *lines_of(tables[0]), "", verdict, "", where])
+    return "\n".join(
+        [study, *notes, "", *lines_of(tables[0]), "", verdict, *(f"\n{line}" for line in because), "", where]
+    )
 
 
 def environment_of(run: Run) -> dict[str, Any]:

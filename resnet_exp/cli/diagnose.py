@@ -1,0 +1,90 @@
+"""`task=diagnose`: the runs it is about are asked why they train as they do; then the report of their study says it."""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from resnet_exp.cli import workers
+from resnet_exp.cli.messages import explain
+from resnet_exp.cli.settle import of_run, settled
+from resnet_exp.cli.signals import StopRequest
+from resnet_exp.config import Config
+from resnet_exp.runs.folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+def runs_of(config: Config, path: Path, *, given: Collection[str]) -> list[tuple[Config, Path]]:
+    """The runs that a command is about, with their settings: that of the settings, that of `from=`, or, where `from=`
+    names the folder of a study, every one below it.
+
+    Args:
+        path: the folder of the run that the settings name.
+
+    Raises:
+        ValueError: there is no run, or the user named a setting that makes another run.
+    """
+    if not config.from_:
+        return [(settled(config, RunFolder(path), given={*given}), path)]
+    study = Path(config.from_).expanduser()
+    below = sorted(file.parent for file in study.rglob("config.yaml") if ".hydra" not in file.parts)
+    if (study / "config.yaml").exists() or not below:
+        return [of_run(config, given={*given})]
+    return [of_run(replace(config, from_=str(run)), given={*given}) for run in below]
+
+
+def study_of(config: Config, path: Path) -> Path:
+    """The folder whose report tells of a run: that of its study, or that which `from=` names."""
+    is_run = config.from_ is None or (Path(config.from_).expanduser() / "config.yaml").exists()
+    if not is_run:
+        return Path(str(config.from_)).expanduser()
+    return path.parent.parent if path.name == f"seed{config.seed}" else path
+
+
+def diagnose(config: Config, path: Path, *, given: Collection[str], draw: bool) -> None:
+    """Asks each run what `what` names, and has the study's report say what follows.
+
+    Args:
+        path: the folder of the run that the settings name.
+        given: the settings that the user named.
+        draw: whether to draw the report; of several jobs the last does.
+
+    Raises:
+        ValueError: there is no run, its files are damaged, or a question does not fit its net.
+        OSError: a folder cannot be written.
+    """
+    runs = runs_of(config, path, given=given)
+    from resnet_exp.diagnostics.diagnose import diagnose_run
+
+    with StopRequest() as stop:
+        stop.at_stake = True  # what is measured of a question half answered
+        for of_one, folder in runs:
+            log.info("%s", folder)
+            diagnose_run(
+                of_one,
+                folder,
+                what=config.what,
+                check=stop.check,
+                turn=workers.number(),
+                quiet=workers.is_worker(),
+            )
+    if draw:
+        explain_study(study_of(config, runs[0][1]))
+
+
+def studies_of(jobs: Sequence[Config]) -> list[Path]:
+    """The folders whose reports tell of the jobs of a sweep."""
+    return [study_of(job, Path("outputs", job.study, job.name, f"seed{job.seed}")) for job in jobs]
+
+
+def explain_study(study: Path) -> None:
+    """Draws the study's report with all that was diagnosed below it, and says it; where there is no run to compare,
+    the figures alone."""
+    from resnet_exp.why.report import write_report, write_why  # bring matplotlib
+
+    try:
+        print(write_report(study, out=study / "report"))
+    except ValueError as error:  # runs that have not begun, or cannot be compared
+        log.info("no comparison: %s", explain(error).splitlines()[0])
+        print(write_why(study, out=study / "report"))

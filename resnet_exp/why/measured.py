@@ -1,0 +1,82 @@
+"""What was measured, gathered over the runs of a study: which diagnoses there are, and which are of the same net."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_exp.nets.spec import NetSpec
+from resnet_exp.nets.table import family, net_name
+from resnet_exp.runs.diagnostics import FOLDER, Diagnosis, read_diagnosis
+
+
+@dataclass(frozen=True)
+class Group:
+    """The diagnoses of one net under one setting, one per seed.
+
+    Args:
+        name: of the runs.
+        variant: the name without the depth: nets of one variant share a panel.
+        depth: in layers.
+        found: in order of their seeds.
+    """
+
+    name: str
+    variant: str
+    depth: int
+    found: list[Diagnosis]
+
+    @property
+    def spec(self) -> NetSpec:
+        return NetSpec.from_dict(self.found[0].subject.net)
+
+    @property
+    def is_plain(self) -> bool:
+        return self.spec.shortcut == "none"
+
+
+def gather(folders: Sequence[Path], what: str) -> tuple[list[Diagnosis], list[str]]:
+    """The complete answers to one question at or below folders; and what is left out and why, a line each."""
+    found: list[Diagnosis] = []
+    left_out = []
+    files = {file.resolve() for folder in folders for file in folder.rglob(f"{FOLDER}/{what}.json")}
+    for file in sorted(files):
+        try:
+            one = read_diagnosis(file.parent.parent, what)
+        except ValueError as error:
+            left_out.append(f"diagnosis left out: {str(error).splitlines()[0]}")
+            continue
+        if one is not None and one.complete:
+            found.append(one)
+        elif one is not None:
+            left_out.append(f"diagnosis left out: {one.subject.name} seed {one.subject.seed}, {what}: not complete")
+    return found, left_out
+
+
+def grouped(found: Sequence[Diagnosis]) -> list[Group]:
+    """Diagnoses by net and setting; plain nets first, then by variant and depth."""
+    groups: dict[tuple[str, str], list[Diagnosis]] = {}
+    for one in found:
+        spec = NetSpec.from_dict(one.subject.net)
+        groups.setdefault((one.subject.name, net_name(spec)), []).append(one)
+    result = []
+    for (name, _), members in groups.items():
+        spec = NetSpec.from_dict(members[0].subject.net)
+        kind = family(spec)
+        ordered = sorted(members, key=lambda one: one.subject.seed)
+        result.append(Group(name, name.replace(f"{kind}{spec.depth}", kind), spec.depth, ordered))
+    return sorted(result, key=lambda group: (not group.is_plain, group.variant, group.depth))
+
+
+def caption(found: Sequence[Diagnosis]) -> str:
+    """Which data, how many seeds, how many steps: the line under every figure."""
+    subjects = [one.subject for one in found]
+    data = sorted({f"{s.data}, {s.images:,} training images of {s.image_size}x{s.image_size}" for s in subjects})
+    seeds = sorted({len(group.found) for group in grouped(found)})
+    steps = sorted({int(one.choices["step"]) for one in found})
+    return " · ".join([" / ".join(data), span(seeds, "seed"), span(steps, "step")])
+
+
+def span(values: Sequence[int], unit: str) -> str:
+    """`1 to 3 seeds`"""
+    low, high = f"{values[0]:,}", f"{values[-1]:,}"
+    return f"{low if low == high else f'{low} to {high}'} {unit}{'' if values[-1] == 1 else 's'}"

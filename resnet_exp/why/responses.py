@@ -1,0 +1,104 @@
+"""Do layers of residual nets respond less? Figure 7 of arXiv 1512.03385, both panels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from resnet_exp.runs.diagnostics import Diagnosis
+from resnet_exp.study.figure import colours_of, readable
+from resnet_exp.why.argument import Argument
+from resnet_exp.why.measured import Group, caption, grouped
+
+Floats = NDArray[np.float64]
+
+
+def responses(one: Diagnosis, *, step: int, key: str = "std") -> Floats:
+    """The strength of each layer's response after `step` updates, in order, (L,); with a batch's own statistics where
+    there is BN."""
+    modes = {row["batch_norm"] for row in one.rows}
+    mode = "batch" if "batch" in modes else "stored"
+    return np.array([row[key] for row in one.rows if row["step"] == step and row["batch_norm"] == mode], float)
+
+
+def last(one: Diagnosis) -> Floats:
+    return responses(one, step=one.choices["step"])
+
+
+def draw(found: Sequence[Diagnosis]) -> Figure:
+    """In layer order above, sorted below; a column for each kind of net, a colour for each depth, a line for each seed;
+    dotted: at initialisation."""
+    groups = grouped(found)
+    variants = list(dict.fromkeys(group.variant for group in groups))
+    colours = colours_of(sorted({group.depth for group in groups}))
+    figure = Figure(figsize=(max(1.6 + 3.9 * len(variants), 6.5), 6.4), layout="constrained")
+    panels = figure.subplots(2, len(variants), squeeze=False, sharey=True)
+    for column, variant in enumerate(variants):
+        for group in (group for group in groups if group.variant == variant):
+            for one in group.found:
+                strengths = last(one)
+                layers = np.arange(1, len(strengths) + 1)
+                style = {
+                    "color": colours[group.depth],
+                    "linewidth": 1.4,
+                    "url": f"{group.name} seed {one.subject.seed}",
+                }
+                panels[0][column].plot(layers, strengths, **style)
+                panels[1][column].plot(layers, np.sort(strengths)[::-1], **style)
+            start = responses(group.found[0], step=0)
+            panels[0][column].plot(np.arange(1, len(start) + 1), start, ":", color=colours[group.depth], linewidth=1)
+            panels[0][column].plot([], [], color=colours[group.depth], label=f"{group.depth} layers")
+        panels[0][column].set_title(variant, fontweight="bold")
+        panels[0][column].set_xlabel("layer, in order")
+        panels[1][column].set_xlabel("layer, by strength")
+        panels[0][column].legend(frameon=False, labelcolor=[readable(c) for c in colours.values()])
+    for row in panels:
+        row[0].set_ylabel("standard deviation")
+        for panel in row:
+            panel.set_ylim(bottom=0)
+            panel.set_xlim(left=1)
+            panel.spines[["top", "right"]].set_visible(False)
+            panel.grid(axis="y", color="0.92", linewidth=0.8)
+    figure.supxlabel(caption(found), fontsize=8.5, color="0.35")
+    return figure
+
+
+def median(group: Group) -> float:
+    """Of a net's layers, the mean over seeds."""
+    return float(np.mean([np.median(last(one)) for one in group.found]))
+
+
+def sentence(found: Sequence[Diagnosis]) -> str:
+    """The median of every net, and, where a plain net has a residual twin of its depth, their ratio."""
+    groups = grouped(found)
+    parts = [f"{group.name} {median(group):.2f}" for group in groups]
+    text = f"The median layer responds with a standard deviation of {', '.join(parts)}"
+    pairs = [
+        (plain, other)
+        for plain in groups
+        if plain.is_plain
+        for other in groups
+        if not other.is_plain and other.depth == plain.depth and other.spec.order == plain.spec.order
+    ]
+    for plain, other in pairs:
+        text += f"; {other.name} {median(other) / median(plain):.2f} times as strongly as {plain.name}"
+    starts = np.concatenate([responses(one, step=0) for one in found])
+    if len(starts):
+        low, high = starts.min(), starts.max()
+        same = f"{low:.3f}" if f"{low:.3f}" == f"{high:.3f}" else f"{low:.3f} to {high:.3f}"
+        text += f". Before the first step it was {same} in every layer"
+    return f"{text}."
+
+
+ARGUMENT = Argument(
+    "responses",
+    heading="Do layers of residual nets respond less?",
+    shows=(
+        "Standard deviation of each layer's output after BN and before ReLU or addition, over training images: in the"
+        " order of the layers (above) and by strength (below). A line a seed; dotted: before the first step."
+        " After figure 7 of arXiv 1512.03385."
+    ),
+    draw=draw,
+    sentence=sentence,
+)
