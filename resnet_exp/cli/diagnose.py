@@ -58,14 +58,18 @@ def diagnose(config: Config, path: Path, *, given: Collection[str], draw: bool) 
     from resnet_exp.diagnostics.diagnose import diagnose_run
 
     with StopRequest() as stop:
-        stop.at_stake = True  # what is measured of a question half answered
+
+        def check() -> None:
+            stop.at_stake = True  # what was measured of a question that is half answered
+            stop.check()
+
         for of_one, folder in runs:
             log.info("%s", folder)
             diagnose_run(
                 of_one,
                 folder,
                 what=config.what,
-                check=stop.check,
+                check=check,
                 turn=workers.number(),
                 quiet=workers.is_worker(),
             )

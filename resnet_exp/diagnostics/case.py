@@ -75,9 +75,9 @@ class Case:
             self.model.load_state_dict(read_snapshot(snapshot_file(self.path, step)))
         else:
             assert step == 0
-            initialise(self.model, seed=self.config.seed, zero_init=self.config.zero_init)
             for norm in self.model.batch_norms:
-                norm.reset_running_stats()
+                norm.reset_parameters()  # which initialising leaves as it finds them, in a new net at one and zero
+            initialise(self.model, seed=self.config.seed, zero_init=self.config.zero_init)
         return self.model.eval()
 
     @property

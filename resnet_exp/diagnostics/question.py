@@ -1,14 +1,17 @@
 """What all questions share: how one is asked of a run, piece by piece, and written down."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tqdm import tqdm
 
 from resnet_exp.diagnostics.case import Case
 from resnet_exp.runs.diagnostics import Diagnosis, Row, read_diagnosis, write_diagnosis
+
+KEEP_EVERY = 30.0  # seconds after which what is measured is written down, lest a killed process lose more
 
 log = logging.getLogger(__name__)
 
@@ -50,17 +53,23 @@ def ask(question: Question, case: Case, *, check: Callable[[], None], fresh: boo
         return before
     known = before.rows if before else []
     rows: list[Row] = list(known)
+    found = Diagnosis(question.what, case.subject, choices, rows, complete=False)
     bar = tqdm(total=question.pieces(case), desc=question.what, unit="piece", leave=False, disable=quiet or None)
+    written_at = time.monotonic()
     with bar:
-        for piece in question.measure(case, known):
-            rows += piece
-            bar.update()
-            try:
+        try:
+            for piece in question.measure(case, known):
+                rows += piece
+                bar.update()
                 check()
-            except BaseException:
-                write_diagnosis(case.path, Diagnosis(question.what, case.subject, choices, rows, complete=False))
-                raise
-    found = Diagnosis(question.what, case.subject, choices, rows)
+                if time.monotonic() > written_at + KEEP_EVERY:
+                    write_diagnosis(case.path, found)
+                    written_at = time.monotonic()
+        except BaseException:
+            if len(rows) > len(known):
+                write_diagnosis(case.path, found)
+            raise
+    found = replace(found, complete=True)
     write_diagnosis(case.path, found)
     return found
 
