@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from resnet_exp.nets.init import initialise
 from resnet_exp.nets.network import Network
 from resnet_exp.nets.table import net_spec
 from resnet_exp.runs.checkpoint import load_checkpoint
+from resnet_exp.runs.diagnostics import Diagnosis
+from resnet_exp.runs.diagnostics import Subject as Questioned
 from resnet_exp.runs.evaluation import Evaluated, Predictions, Score, Subject, most_confused
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.study.runs import Run, read_study
@@ -237,6 +240,28 @@ def make_evaluated(
         "pixels": random.integers(0, 256, (len(confused), 4, 4, 3)).astype(np.uint8),
     }
     return Evaluated(**(values | changes))
+
+
+# A diagnosis.
+
+
+def make_diagnosis(
+    what: str,
+    name: str,
+    rows: Sequence[Mapping[str, str | int | float]],
+    *,
+    depth: int = 8,
+    block: str = "v1",
+    shortcut: str = "A",
+    seed: int = 0,
+    step: int = 60,
+    choices: Mapping[str, Any] = types.MappingProxyType({}),
+    **more: Any,
+) -> Diagnosis:
+    """Of a run called `name` after `step` of 60 steps, with these rows; `more` goes to the net's settings."""
+    spec = net_spec(NetConfig(depth, block, shortcut, False, 4, **more), image_size=8)
+    subject = Questioned(name, seed, spec.to_dict(), "shapes", 1000, 8, 60)
+    return Diagnosis(what, subject, {"step": step} | dict(choices), list(map(dict, rows)))
 
 
 # The real command.

@@ -1,12 +1,13 @@
 """What was measured, gathered over the runs of a study: which diagnoses there are, and which are of the same net."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import family, net_name
 from resnet_exp.runs.diagnostics import FOLDER, Diagnosis, read_diagnosis
+from resnet_exp.study.statistics import estimate
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,31 @@ def span(values: Sequence[int], unit: str) -> str:
     """`1 to 3 seeds`"""
     low, high = f"{values[0]:,}", f"{values[-1]:,}"
     return f"{low if low == high else f'{low} to {high}'} {unit}{'' if values[-1] == 1 else 's'}"
+
+
+def twins(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
+    """Each plain net with each residual one that differs from it in the shortcut alone."""
+    return [
+        (plain, other)
+        for plain in groups
+        if plain.is_plain
+        for other in groups
+        if not other.is_plain and replace(other.spec, shortcut="none") == plain.spec
+    ]
+
+
+def by_seed(above: Mapping[int, float], below: Mapping[int, float]) -> list[float]:
+    """The ratio of two positive numbers for every seed that has both."""
+    return [above[seed] / below[seed] for seed in sorted(above.keys() & below.keys())]
+
+
+def mean_text(values: Sequence[float], *, form: str = ".2f") -> tuple[str, str]:
+    """The mean of a number for each seed, and what is known of it: `0.73`, `95 % interval 0.70 to 0.76, 3 seeds`."""
+    over = estimate(values)
+    interval = "" if over.low is None else f"95 % interval {over.low:{form}} to {over.high:{form}}, "
+    return f"{over.mean:{form}}", f"{interval}{over.n} seed{'' if over.n == 1 else 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a, b and c`"""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study.figure import colours_of, readable
 from resnet_exp.why.argument import Argument
-from resnet_exp.why.measured import Group, caption, grouped
+from resnet_exp.why.measured import Group, by_seed, caption, grouped, listed, mean_text, twins
 
 Floats = NDArray[np.float64]
 
@@ -64,31 +64,25 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
     return figure
 
 
-def median(group: Group) -> float:
-    """Of a net's layers, the mean over seeds."""
-    return float(np.mean([np.median(last(one)) for one in group.found]))
+def medians(group: Group) -> dict[int, float]:
+    """Of a net's layers, by seed."""
+    return {one.subject.seed: float(np.median(last(one))) for one in group.found}
 
 
 def sentence(found: Sequence[Diagnosis]) -> str:
-    """The median of every net, and, where a plain net has a residual twin of its depth, their ratio."""
+    """The median of every net; how many times as strongly a residual net responds as its plain twin; the start."""
     groups = grouped(found)
-    parts = [f"{group.name} {median(group):.2f}" for group in groups]
-    text = f"The median layer responds with a standard deviation of {', '.join(parts)}"
-    pairs = [
-        (plain, other)
-        for plain in groups
-        if plain.is_plain
-        for other in groups
-        if not other.is_plain and other.depth == plain.depth and other.spec.order == plain.spec.order
-    ]
-    for plain, other in pairs:
-        text += f"; {other.name} {median(other) / median(plain):.2f} times as strongly as {plain.name}"
+    shown = [f"{np.mean([*medians(group).values()]):.2f} ({group.name})" for group in groups]
+    text = [f"The median layer responds with a standard deviation of {listed(shown)}."]
+    for plain, other in twins(groups):
+        if ratios := by_seed(medians(other), medians(plain)):
+            times, known = mean_text(ratios)
+            text.append(f"{other.name} responds {times} times as strongly as {plain.name} ({known}).")
     starts = np.concatenate([responses(one, step=0) for one in found])
     if len(starts):
-        low, high = starts.min(), starts.max()
-        same = f"{low:.3f}" if f"{low:.3f}" == f"{high:.3f}" else f"{low:.3f} to {high:.3f}"
-        text += f". Before the first step it was {same} in every layer"
-    return f"{text}."
+        low, high = f"{starts.min():.3f}", f"{starts.max():.3f}"
+        text.append(f"Before the first step it was {low if low == high else f'{low} to {high}'} in every layer.")
+    return " ".join(text)
 
 
 ARGUMENT = Argument(

@@ -1,0 +1,78 @@
+"""`task=diagnose` as users type it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from resnet_exp.grammar import as_key
+from resnet_exp.runs.diagnostics import read_diagnosis
+from tests.helpers import TINY, Command, assert_one_message
+
+NETS = (*TINY, "train.steps=4", "train.eval_every=2", "study=mine")
+
+
+@pytest.fixture
+def trained(command: Command, tmp_path: Path) -> Path:
+    assert command("-m", *NETS, "model=plain,resnet", "depth=8").returncode == 0
+    return tmp_path / "outputs" / "mine"
+
+
+def test_every_run_of_a_study_is_asked_and_the_report_says_why(trained: Path, command: Command) -> None:
+    before = {file: file.read_bytes() for file in trained.rglob("seed0/*") if file.is_file()}
+    done = command("task=diagnose", "from=outputs/mine", "what=responses")
+    assert done.returncode == 0, done.stderr
+    assert "resnet8 responds 1.0" in done.stdout
+    for name in ("plain8", "resnet8"):
+        found = read_diagnosis(trained / name / "seed0", "responses")
+        assert found is not None
+        assert found.complete
+    assert "heading-why" in (trained / "report" / "report.html").read_text()
+    after = {file: file.read_bytes() for file in before}
+    assert after == before  # checkpoints and records are read alone
+
+
+def test_a_sweep_of_diagnoses_is_one_too(trained: Path, command: Command) -> None:
+    done = command("-m", *NETS, "model=plain,resnet", "depth=8", "task=diagnose", "what=responses")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Do layers of residual nets respond less?") == 1
+    assert "resnet8 responds 1.0" in done.stdout
+
+
+def test_one_run_is_named_by_its_folder_or_its_settings(trained: Path, command: Command) -> None:
+    for words in (("from=outputs/mine/plain8/seed0",), (*NETS, "model=plain", "depth=8")):
+        done = command("task=diagnose", *words, "what=responses")
+        assert done.returncode == 0, done.stderr
+        assert "(plain8)" in done.stdout
+        assert "resnet8 responds" not in done.stdout
+    assert "responses is known; fresh=true measures it again" in done.stdout
+
+
+def test_a_net_that_nobody_trained_is_asked_at_initialisation(command: Command, tmp_path: Path) -> None:
+    done = command("task=diagnose", *TINY, "model=plain", "depth=32", "what=responses")
+    assert done.returncode == 0, done.stderr
+    assert "Before the first step it was 1.000 in every layer" in done.stdout
+    assert not (tmp_path / "outputs/default/plain32/seed0/config.yaml").exists()
+    assert (tmp_path / "outputs/default/report/why.md").exists()
+    trained = command(*TINY, "model=plain", "depth=32")  # and then somebody does
+    assert trained.returncode == 0, trained.stderr
+    summary = json.loads((tmp_path / "outputs/default/plain32/seed0/summary.json").read_text())
+    assert summary["status"] == "completed"
+
+
+def test_impossible_commands_are_refused_with_one_message(trained: Path, command: Command) -> None:
+    for words, parts in (
+        (("task=diagnose", "from=outputs/none"), ("from=outputs/none: no run folder",)),
+        (("task=diagnose", "from=outputs/mine", "what=respones"), ("what=respones: choose responses,", "all")),
+        (("task=diagnose", "from=outputs/mine", "depth=14"), ("other settings: depth: 8 -> 14",)),
+        (("what=responses", *TINY), ("what=[responses]: goes with task=diagnose",)),
+    ):
+        done = command(*words)
+        assert_one_message(done.returncode, done.stderr, *parts)
+
+
+def test_what_is_written_without_brackets() -> None:
+    assert as_key("what=responses,gradients") == "what=[responses,gradients]"
+    assert as_key("what=all") == "what=[all]"
+    assert as_key("what=[lesion]") == "what=[lesion]"
+    assert as_key("somewhat=a,b") == "somewhat=a,b"

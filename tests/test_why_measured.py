@@ -1,0 +1,84 @@
+"""What was measured, gathered over a study."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_exp.runs.diagnostics import Diagnosis, write_diagnosis
+from resnet_exp.why.measured import by_seed, caption, gather, grouped, listed, mean_text, twins
+from tests.helpers import make_diagnosis
+
+
+def diagnosis(name: str, **net: Any) -> Diagnosis:
+    return make_diagnosis("responses", name, [{"step": 60.0, "std": 1.5}], **{"depth": 20, **net})
+
+
+def write(study: Path, *found: Diagnosis) -> None:
+    for one in found:
+        write_diagnosis(study / one.subject.name / f"seed{one.subject.seed}", one)
+
+
+def test_every_complete_answer_below_the_folders_is_gathered_once(tmp_path: Path) -> None:
+    whole = [diagnosis("plain20", shortcut="none"), diagnosis("resnet20"), diagnosis("resnet20", seed=1)]
+    write(tmp_path / "a", *whole)
+    write(tmp_path / "b", replace(diagnosis("resnet56", depth=56), complete=False))
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    damaged = diagnosis("resnet20", seed=2)
+    write(tmp_path / "b", damaged)
+    (tmp_path / "b/resnet20/seed2/diagnostics/responses.csv").write_text("")
+    found, left_out = gather([tmp_path, tmp_path / "link"], "responses")
+    assert found == whole
+    assert len(left_out) == 2
+    assert "resnet20/seed2/diagnostics/responses.json: missing, damaged" in left_out[0]
+    assert left_out[1] == "diagnosis left out: resnet56 seed 0, responses: not complete"
+    assert gather([tmp_path], "lesion") == ([], [])
+
+
+def test_nets_are_grouped_plain_first_then_by_depth_with_seeds_in_order() -> None:
+    groups = grouped(
+        [
+            *(diagnosis("resnet20", seed=1), diagnosis("resnet56", depth=56), diagnosis("resnet20")),
+            *(diagnosis("resnet20-lr0.05"), diagnosis("plain56", depth=56, shortcut="none")),
+        ]
+    )
+    assert [(group.name, group.variant, group.depth) for group in groups] == [
+        *(("plain56", "plain", 56), ("resnet20", "resnet", 20), ("resnet56", "resnet", 56)),
+        ("resnet20-lr0.05", "resnet-lr0.05", 20),
+    ]
+    assert [one.subject.seed for one in groups[1].found] == [0, 1]
+    assert [group.is_plain for group in groups] == [True, False, False, False]
+
+
+def test_a_twin_differs_in_the_shortcut_alone() -> None:
+    groups = grouped(
+        [
+            *(diagnosis("plain20", shortcut="none"), diagnosis("plain56", depth=56, shortcut="none")),
+            *(diagnosis("resnet20"), diagnosis("resnet20-B", shortcut="B"), diagnosis("preact20", block="v2")),
+        ]
+    )
+    assert [(plain.name, other.name) for plain, other in twins(groups)] == [
+        ("plain20", "resnet20"),
+        ("plain20", "resnet20-B"),
+    ]
+
+
+def test_the_caption_says_which_data_how_many_seeds_and_steps() -> None:
+    found = [diagnosis("resnet20"), diagnosis("resnet20", seed=1), diagnosis("resnet56", depth=56)]
+    found[2] = replace(found[2], choices={"step": 0})
+    assert caption(found) == "shapes, 1,000 training images of 8x8 · 1 to 2 seeds · 0 to 60 steps"
+
+
+def test_a_mean_is_shown_with_what_is_known_of_it() -> None:
+    assert mean_text([0.5]) == ("0.50", "1 seed")
+    mean, known = mean_text([0.7, 0.8])
+    assert mean == "0.75"
+    assert known == "95 % interval 0.11 to 1.39, 2 seeds"  # t of one degree of freedom: 12.706 * 0.05
+    assert mean_text([2.0, 2.0]) == ("2.00", "2 seeds")
+    assert by_seed({0: 3.0, 1: 8.0, 2: 1.0}, {1: 2.0, 0: 1.0}) == [3.0, 4.0]
+
+
+@pytest.mark.parametrize(("parts", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), ([*"abc"], "a, b and c")])
+def test_lists_are_read_aloud(parts: list[str], text: str) -> None:
+    assert listed(parts) == text
