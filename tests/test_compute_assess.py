@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from resnet_exp.compute.assess import assess, evaluate_run
 from resnet_exp.compute.device import Precision
 from resnet_exp.compute.evaluate import Evaluation, recompute_batch_norm, training_batches
+from resnet_exp.compute.parts import Parts
 from resnet_exp.data.crops import PaddedCrop
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Dataset, load_dataset
@@ -18,7 +20,7 @@ from resnet_exp.runs.evaluation import Subject, read_evaluation
 from resnet_exp.runs.folder import RunFolder
 from tests.helpers import TINY, Settings, make_net, rows, run, run_until
 
-OFF = Precision("off", "cpu")
+OFF, CPU = Precision("off", "cpu"), torch.device("cpu")
 SUBJECT = Subject("mine", 3, "shapes", 7, "a file")
 
 
@@ -86,10 +88,8 @@ def test_an_evaluation_of_a_stopped_run_goes_on_where_it_stands(settings: Settin
 def test_both_kinds_of_bn_statistics(shapes: Dataset, tmp_path: Path) -> None:
     preprocess = Preprocess(shapes.mean, shapes.std, crop=PaddedCrop(8, padding=1, border="mean"))
     model, other = make_net(width=4, seed=0), make_net(width=4, seed=0)
-    assess(
-        model, dataset=shapes, preprocess=preprocess, stream=stream(100), precision=OFF, subject=SUBJECT,
-        out=tmp_path / "new" / "folder",
-    )  # fmt: skip
+    parts = Parts(CPU, OFF, shapes, preprocess, model)
+    assess(parts, stream=stream(100), subject=SUBJECT, out=tmp_path / "new" / "folder")
     evaluated = read_evaluation(tmp_path / "new" / "folder")
     assert evaluated.subject == SUBJECT
     stored = Evaluation(other, shapes.test, preprocess=preprocess, precision=OFF)()
@@ -110,10 +110,8 @@ def test_a_net_without_bn_has_one_kind_of_predictions(
     model = make_net(width=4, norm="none", seed=0)
     preprocess = Preprocess(shapes.mean, shapes.std, crop=PaddedCrop(8, padding=1, border="mean"))
     with caplog.at_level(logging.INFO):
-        assess(
-            model, dataset=shapes, preprocess=preprocess, stream=stream(100), precision=OFF,
-            subject=Subject("bare", 0, "shapes", None, "bare.pt"), out=tmp_path,
-        )  # fmt: skip
+        parts = Parts(CPU, OFF, shapes, preprocess, model)
+        assess(parts, stream=stream(100), subject=Subject("bare", 0, "shapes", None, "bare.pt"), out=tmp_path)
     assert list(read_evaluation(tmp_path).predictions) == ["stored"]
     assert json.loads((tmp_path / "evaluation.json").read_text())["step"] is None
     assert [record.getMessage().split("  ")[0] for record in caplog.records] == [

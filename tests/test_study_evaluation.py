@@ -11,7 +11,6 @@ from resnet_exp.study.evaluation import (
     class_errors,
     confused_pairs,
     confusion_of,
-    error_of,
     top5_error_of,
 )
 
@@ -35,7 +34,7 @@ def right(confidences: list[float], hits: list[bool]) -> Predictions:
 def test_errors_are_shares_of_images() -> None:
     labels, predictions = some()
     wrong = sum(int(p != t) for p, t in zip(predictions.predicted, labels, strict=True))
-    assert error_of(predictions) == pytest.approx(100 * wrong / 300)
+    assert predictions.error == pytest.approx(100 * wrong / 300)
     beyond = sum(1 for rank in predictions.rank if rank not in (1, 2, 3, 4, 5))
     assert top5_error_of(predictions) == pytest.approx(100 * beyond / 300)
     assert 0 < beyond < wrong < 300

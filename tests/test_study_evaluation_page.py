@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resnet_exp.runs.evaluation import Subject, write_evaluation
-from resnet_exp.study.evaluation import calibration_of, error_of
+from resnet_exp.study.evaluation import calibration_of
 from resnet_exp.study.evaluation_page import evaluation_section
 from resnet_exp.study.evaluation_report import FIGURES, draw_evaluation
 from resnet_exp.study.report import write_report
@@ -51,8 +51,8 @@ def test_a_row_and_a_fold_for_each_run_that_was_evaluated(study: Path, drawn: Pa
     for name, seed in names:
         put(drawn, study / name / f"seed{seed}", subject=Subject(name, seed, "shapes", 300, "newest checkpoint"))
     evaluated = make_evaluated()
-    error, ece = error_of(evaluated.predictions["stored"]), calibration_of(evaluated.predictions["stored"]).ece
-    again = error_of(evaluated.predictions["re-estimated"])
+    error, ece = evaluated.predictions["stored"].error, calibration_of(evaluated.predictions["stored"]).ece
+    again = evaluated.predictions["re-estimated"].error
     section, left_out = evaluation_section(load_runs(study))
     assert left_out == []
     assert section is not None

@@ -10,7 +10,7 @@ import pytest
 
 from resnet_exp.runs.evaluation import Predictions, write_evaluation
 from resnet_exp.study import evaluation_report
-from resnet_exp.study.evaluation import calibration_of, confusion_of, error_of, top5_error_of
+from resnet_exp.study.evaluation import calibration_of, confusion_of, top5_error_of
 from resnet_exp.study.evaluation_report import class_table, draw_evaluation, numbers_table, pairs_sentence
 from tests.helpers import make_evaluated
 
@@ -59,7 +59,7 @@ def test_numbers_stand_side_by_side_for_each_kind_of_bn_statistics(
     table = numbers_table(evaluated)
     assert table.header == ["BN statistics", "error (%)", *(["top-5 error (%)"] if top5 else []), "ECE (%)"]
     for row, (mode, predictions) in zip(table.rows, evaluated.predictions.items(), strict=True):
-        numbers = [error_of(predictions), top5_error_of(predictions), calibration_of(predictions).ece]
+        numbers = [predictions.error, top5_error_of(predictions), calibration_of(predictions).ece]
         assert row == [mode, *(f"{number:.2f}" for number in (numbers if top5 else numbers[::2]))]
     write_evaluation(tmp_path, evaluated)
     shown, written = draw_evaluation(tmp_path), (tmp_path / "evaluation.md").read_text()

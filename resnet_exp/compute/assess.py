@@ -6,19 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from resnet_exp.compute.device import Precision
-from resnet_exp.compute.evaluate import Evaluation, recompute_batch_norm, training_batches
+from resnet_exp.compute.evaluate import recompute_batch_norm, training_batches
 from resnet_exp.compute.parts import Parts, prepare, take_up
 from resnet_exp.compute.predict import logits_of, predict
 from resnet_exp.compute.weights import load_into, read
 from resnet_exp.config import Config, NetConfig
-from resnet_exp.data.preprocess import Preprocess
-from resnet_exp.data.sets import Dataset
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.grammar import written
-from resnet_exp.nets.network import Network
 from resnet_exp.nets.table import net_name
 from resnet_exp.runs.evaluation import (
     FOLDER,
@@ -37,16 +32,7 @@ SHOWN = {"train": "training", "val": "validation", "test": "test"}
 log = logging.getLogger(__name__)
 
 
-def assess(
-    model: Network,
-    *,
-    dataset: Dataset,
-    preprocess: Preprocess,
-    stream: BatchStream,
-    precision: Precision,
-    subject: Subject,
-    out: Path,
-) -> None:
+def assess(parts: Parts, *, stream: BatchStream, subject: Subject, out: Path) -> Path:
     """Evaluates a net without augmentation, says loss and error of each split, and writes the folder `out`.
 
     The test images are predicted twice: with the BN statistics that the net has, and with those re-estimated on the
@@ -56,27 +42,30 @@ def assess(
         stream: of the training batches.
         subject: what is evaluated.
 
+    Returns:
+        The folder.
+
     Raises:
         OSError: `out` cannot be written; all errors are said before.
     """
+    model, dataset = parts.model, parts.dataset
     scores, predictions = [], {}
     for split in ("train", "val"):
         images = getattr(dataset, split)
         if images:
-            loss, error = Evaluation(model, images, preprocess=preprocess, precision=precision)()
+            loss, error = parts.evaluation(split)()
             scores.append(said(Score(split, "stored", len(images), loss, error), step=subject.step))
 
     def predict_test(mode: str) -> Predictions:
-        logits = logits_of(model, dataset.test, preprocess=preprocess, precision=precision)
+        logits = logits_of(model, dataset.test, preprocess=parts.preprocess, precision=parts.precision)
         found, loss = predict(logits, dataset.test.labels)
-        error = float(100 * (found.rank > 1).mean())
-        scores.append(said(Score("test", mode, len(dataset.test), loss, error), step=subject.step))
+        scores.append(said(Score("test", mode, len(dataset.test), loss, found.error), step=subject.step))
         return found
 
     predictions["stored"] = predict_test("stored")
-    if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
-        batches = training_batches(dataset.train, stream, first=subject.step or 0, preprocess=preprocess)
-        recompute_batch_norm(model, batches, precision=precision)
+    if model.batch_norms:
+        batches = training_batches(dataset.train, stream, first=subject.step or 0, preprocess=parts.preprocess)
+        recompute_batch_norm(model, batches, precision=parts.precision)
         predictions["re-estimated"] = predict_test("re-estimated")
 
     labels = dataset.test.labels.cpu().numpy()
@@ -84,6 +73,7 @@ def assess(
     pixels = dataset.test.images.cpu().numpy()[confused]
     names = list(map(printable, dataset.classes))
     write_evaluation(out, Evaluated(subject, names, scores, labels, predictions, confused, pixels))
+    return out
 
 
 def said(score: Score, *, step: int | None) -> Score:
@@ -108,7 +98,7 @@ def evaluate_run(config: Config, folder: RunFolder, *, turn: int = 0) -> Path:
     parts = prepare(config, earlier=earlier, turn=turn)
     parts.model.load_state_dict(checkpoint["state"]["model"])
     subject = Subject(config.name, config.seed, config.data.shown, checkpoint["state"]["step"], "newest checkpoint")
-    return evaluated(config, parts, subject=subject, out=folder.path / FOLDER)
+    return assess(parts, stream=parts.stream(config), subject=subject, out=folder.path / FOLDER)
 
 
 def evaluate_weights(config: Config, *, given: Collection[str], out: Path, turn: int = 0) -> Path:
@@ -141,17 +131,4 @@ def evaluate_weights(config: Config, *, given: Collection[str], out: Path, turn:
     log.info("images are normalised by data.mean=%s data.std=%s", *shown)
     named = f"{weights.source.name} ({weights.digest})"
     subject = Subject(net_name(parts.model.spec), None, config.data.shown, None, named)
-    return evaluated(config, parts, subject=subject, out=out)
-
-
-def evaluated(config: Config, parts: Parts, *, subject: Subject, out: Path) -> Path:
-    assess(
-        parts.model,
-        dataset=parts.dataset,
-        preprocess=parts.preprocess,
-        stream=parts.stream(config),
-        precision=parts.precision,
-        subject=subject,
-        out=out,
-    )
-    return out
+    return assess(parts, stream=parts.stream(config), subject=subject, out=out)

@@ -80,6 +80,11 @@ class Predictions:
     confidence: Floats
     rank: Ints
 
+    @property
+    def error(self) -> float:
+        """Share of images in % whose true class does not come first."""
+        return float(100 * (self.rank > 1).mean())
+
 
 @dataclass(frozen=True)
 class Evaluated:

@@ -11,11 +11,6 @@ TOP = 5
 MIN_CLASSES = 11  # with which it means something that the true class is among five
 
 
-def error_of(predictions: Predictions) -> float:
-    """Share of images in % whose true class does not come first."""
-    return float(100 * (predictions.rank > 1).mean())
-
-
 def top5_error_of(predictions: Predictions) -> float:
     """Share of images in % whose true class is not among the first five."""
     return float(100 * (predictions.rank > TOP).mean())

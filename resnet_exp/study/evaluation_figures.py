@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from resnet_exp.runs.evaluation import Evaluated, Ints, Predictions
-from resnet_exp.study.evaluation import Calibration, calibration_of, confusion_of, error_of
+from resnet_exp.study.evaluation import Calibration, calibration_of, confusion_of
 
 COUNTED = 10  # classes up to which each cell tells its number of images
 NAMED = 30  # classes up to which each is named; of more, NAMED_OF_MANY evenly spread ones are
@@ -59,7 +59,7 @@ def draw_confusion(evaluated: Evaluated) -> Figure:
         predictions = evaluated.predictions[mode]
         confusion = confusion_of(evaluated.labels, predictions, num_classes=num_classes)
         colours = fill_confusion(panel, confusion)
-        error = f"error {error_of(predictions):.2f} %"
+        error = f"error {predictions.error:.2f} %"
         panel.set_title(f"{title}: {error}" if title else error, fontweight="bold", fontsize=10)
         name_classes(panel, evaluated.classes)
         panel.set_xlabel("predicted class")

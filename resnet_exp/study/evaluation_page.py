@@ -6,7 +6,6 @@ from pathlib import Path
 
 from resnet_exp.runs.evaluation import FOLDER, Evaluated, read_evaluation
 from resnet_exp.study.cells import Table
-from resnet_exp.study.evaluation import error_of
 from resnet_exp.study.evaluation_figures import described
 from resnet_exp.study.evaluation_report import FIGURES, NOTE, class_table, numbers_of, percent
 from resnet_exp.study.runs import Run
@@ -83,4 +82,4 @@ def run_cells(evaluated: Evaluated) -> dict[str, str]:
         "images": f"{len(evaluated.labels):,}",
     }
     cells |= numbers_of(evaluated, "stored")
-    return cells | ({RE_ESTIMATED: percent(error_of(other))} if other else {})
+    return cells | ({RE_ESTIMATED: percent(other.error)} if other else {})

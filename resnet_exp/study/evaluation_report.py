@@ -16,7 +16,6 @@ from resnet_exp.study.evaluation import (
     class_errors,
     confused_pairs,
     confusion_of,
-    error_of,
     top5_error_of,
 )
 from resnet_exp.study.evaluation_figures import described, draw_confusion, draw_most_confused, draw_reliability
@@ -67,7 +66,7 @@ def scores_table(evaluated: Evaluated) -> Table:
 def numbers_of(evaluated: Evaluated, mode: str) -> dict[str, str]:
     """Error, top-5 error where there are classes enough, ECE, all in %."""
     predictions = evaluated.predictions[mode]
-    numbers = {"error (%)": error_of(predictions)}
+    numbers = {"error (%)": predictions.error}
     if len(evaluated.classes) >= MIN_CLASSES:
         numbers["top-5 error (%)"] = top5_error_of(predictions)
     numbers["ECE (%)"] = calibration_of(predictions).ece
