@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from resnet_exp.compute.weights import Record, load_into, read
-from resnet_exp.data.crops import PaddedCrop, ResizedCrop
+from resnet_exp.data.crops import crop_of
 from resnet_exp.data.decode import read_image, square, to_rgb
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.nets.network import Network
@@ -35,11 +35,7 @@ class Classifier(nn.Module):
     def __init__(self, net: Network, *, record: Record) -> None:
         super().__init__()
         self.net, self.record, self.classes = net, record, record.classes
-        self.crop = (
-            ResizedCrop(record.image_size)
-            if record.crop == "resized"
-            else PaddedCrop(record.image_size, padding=0, border="mean")
-        )
+        self.crop = crop_of(record.crop, record.image_size)
         self.register_buffer("mean", torch.tensor(record.mean))
         self.register_buffer("std", torch.tensor(record.std))
 
@@ -91,11 +87,11 @@ def load(source: str | Path) -> Classifier:
     record = weights.record
     if record is None:
         raise ValueError(f"{source}: no config.json beside it says which net this is and how images are normalised")
-    if record.mean is None or record.std is None or not record.num_classes:
+    if record.mean is None or record.std is None or not record.classes:
         raise ValueError(
             f"{source}: an older version recorded no normalisation"
             f"\ntask=export from={source} finds it out from the images"
         )
-    net = Network(record.net, num_classes=record.num_classes)
+    net = Network(record.net, num_classes=len(record.classes))
     load_into(net, weights)
     return Classifier(net, record=record).eval()

@@ -74,9 +74,7 @@ def prepare(config: Config, *, earlier: Origin | None, turn: int = 0, spec: NetS
     dataset = load_dataset(config.data, device=device).to(device)
     if earlier:
         earlier.check_images(dataset.fingerprint, root=config.data.root)
-    given = (config.data.mean, config.data.std)
-    mean, std = map(torch.tensor, given) if config.data.mean else (dataset.mean, dataset.std)
-    preprocess = Preprocess(mean.to(device), std.to(device), crop=make_crop(config.data))
+    preprocess = Preprocess(dataset.mean, dataset.std, crop=make_crop(config.data))
     spec = spec or net_spec(config.net, image_size=config.data.image_size)
     model = Network(spec, num_classes=len(dataset.classes))
     initialise(model, seed=config.seed, zero_init=config.zero_init)

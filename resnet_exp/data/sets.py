@@ -57,7 +57,7 @@ class Dataset:
     val: Split | None
     test: Split
     classes: list[str]
-    mean: Tensor  # (3,) of the training pixels, in 0 .. 1
+    mean: Tensor  # (3,) by which images are normalised, in 0 .. 1: as the user says, else of the training pixels
     std: Tensor  # (3,)
     fingerprint: str  # of every pixel and label of every split
 
@@ -101,7 +101,8 @@ def load_dataset(config: DataConfig, *, device: torch.device = CPU) -> Dataset:
             raise ValueError(f"data.test_limit={config.test_limit}: {config.name} has {len(test_split)} test images")
         test_split = test_split.take(balanced_order(test_split.labels)[: config.test_limit])
 
-    mean, std = pixel_statistics(train_split.images)
+    given = config.mean and config.std
+    mean, std = map(torch.tensor, (config.mean, config.std)) if given else pixel_statistics(train_split.images)
     if not std.all():
         constant = ", ".join(name for name, spread in zip(("red", "green", "blue"), std, strict=True) if not spread)
         log.warning("every training pixel has the same %s: a net learns nothing from it", constant)

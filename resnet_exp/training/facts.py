@@ -88,7 +88,7 @@ def known_before(
             "image_size": size,
             "classes": len(dataset.classes),
             "class_names": dataset.classes,
-            "mean": config.data.mean or dataset.mean.tolist(),
+            "mean": config.data.mean or dataset.mean.tolist(),  # as said: float32 rounds
             "std": config.data.std or dataset.std.tolist(),
         },
         "net": spec.to_dict(),
