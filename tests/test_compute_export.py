@@ -43,7 +43,7 @@ def test_the_command_exports_the_run_that_it_names(command: Command, tmp_path: P
     [
         (("task=export", "from=nowhere"), ("from=nowhere: no run folder",)),
         (("task=export", "model=plain20", *TINY), ("no checkpoint to export", "task=train makes one")),
-        (("from=nowhere",), ("from=nowhere: goes with describe, evaluate, export", "init_from=")),
+        (("from=nowhere",), ("from=nowhere: goes with describe, evaluate, diagnose, export", "init_from=")),
         (("weights=file",), ("weights=file: goes with task=evaluate", "init_from=")),
         (("onnx=true",), ("onnx=true: goes with task=export",)),
         (("task=evaluate", "from=a", "weights=b"), ("give the run or the file, not both",)),

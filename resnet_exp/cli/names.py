@@ -30,8 +30,12 @@ def study_dir(*, root: DictConfig) -> str:
     """The folder that holds the runs of one study. What is not about a run in it has none: what Hydra wants goes to a
     temporary one."""
     user = getattr(os, "getuid", lambda: 0)()
-    elsewhere = root.task == "describe" or root.from_ or root.weights
-    return f"{tempfile.gettempdir()}/resnet-exp-{user}" if elsewhere else f"outputs/{root.study}"
+    return f"outputs/{root.study}" if about_its_run(root) else f"{tempfile.gettempdir()}/resnet-exp-{user}"
+
+
+def about_its_run(root: DictConfig) -> bool:
+    """Whether a command is about the run that its settings name, not about another or none."""
+    return not (root.task == "describe" or root.from_ or root.weights)
 
 
 def run_name(*swept: str, root: DictConfig) -> str:
@@ -59,7 +63,7 @@ def name_of_net(root: DictConfig) -> str:
 def same_run(name: str, *, swept: tuple[str, ...], root: DictConfig) -> str | None:
     """The folder in the study that holds a run with these settings, `name` before any other; None if there is none."""
     study = Path(study_dir(root=root))
-    if root.task == "describe" or root.from_ or root.weights or not study.is_dir():
+    if not about_its_run(root) or not study.is_dir():
         return None
     given = {*swept} | named_in(overrides_of(root))
     settings = {key: resolved(root, key) for key in Config.__dataclass_fields__ if key != "name"}

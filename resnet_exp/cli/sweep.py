@@ -62,7 +62,7 @@ class StudyCallback(Callback):
         if workers.asked is not None:
             return
         if config.task == "describe":
-            from resnet_exp.cli.describe import compare_nets  # brings torch
+            from resnet_exp.cli.describe import compare_nets  # brings scipy
 
             compare_nets(self.jobs, given=self.given, folder=Path("outputs", config.study))
         if config.task == "diagnose":

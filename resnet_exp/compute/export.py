@@ -85,9 +85,7 @@ def write_onnx(net: Classifier, file: Path) -> None:
         verbose=False,
     )
     assert program is not None
-    temporary = file.with_name(f".{file.name}.tmp")
-    program.save(str(temporary))
-    temporary.replace(file)
+    replace_file(file, [program.model_proto.SerializeToString()])
     if find_spec("onnxruntime") is None:
         log.info("%s: not checked, as onnxruntime is not installed", file)
         return

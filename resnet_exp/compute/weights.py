@@ -27,6 +27,7 @@ TOLD = (  # of a run's summary
     *("seed", "status", "steps", "train_error", "train_error_clean", "test_error", "test_error_recomputed_bn"),
     *("n_train", "dataset", "choices", "versions"),
 )
+HEADS = ("fc.weight", "linear.weight")  # the last layer's, as any layout calls it
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +55,6 @@ class Record:
     std: list[float] | None
     classes: list[str]
     training: dict[str, Any]
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.classes)
 
     def to_json(self) -> str:
         values = {"schema": SCHEMA} | asdict(self) | {"net": self.net.to_dict()}
@@ -178,6 +175,3 @@ def load_into(model: Network, weights: Weights, *, new_head: bool = False) -> Fi
         state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
     model.load_state_dict(state, strict=held == classes)
     return fitted
-
-
-HEADS = ("fc.weight", "linear.weight")  # the last layer's, as any layout calls it

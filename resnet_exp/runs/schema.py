@@ -18,6 +18,7 @@ from typing import Any
 from resnet_exp.config import flatten
 
 SCHEMA = 3
+DRAWN = "drawn from the seed"  # where a run's weights are from by default
 # Settings whose default has changed, and the default since then: schema number, then value by key.
 NEW_DEFAULTS: dict[int, dict[str, Any]] = {2: {"data.border": "mean", "optim.warmup_steps": "auto"}}
 
@@ -71,7 +72,7 @@ def upgrade_summary(summary: Mapping[str, Any], *, path: Path) -> dict[str, Any]
     upgraded, schema = dict(summary), schema_of(summary, path=path)
     if isinstance(summary.get("choices"), Mapping):
         before = {"border": "black"} if schema < 2 else {}
-        before |= {"initial_weights": "drawn from the seed"} if schema < 3 else {}
+        before |= {"initial_weights": DRAWN} if schema < 3 else {}
         upgraded["choices"] = before | dict(summary["choices"])
     return upgraded
 

@@ -55,7 +55,7 @@ def render(
     )
     engine.filters |= {"kinds": column_kinds, "pieces": pieces, "svg": Markup}
     return engine.get_template("report.html.j2").render(
-        title=title, verdict=verdict, study=study, warnings=warnings, figure=Markup(figure), figure_text=figure_text,
+        title=title, verdict=verdict, study=study, warnings=warnings, figure=figure, figure_text=figure_text,
         tables=tables, choices=choices, environment=environment, commands=commands, verdicts=tuple(Verdict),
         evaluation=evaluation, why=why,
     )  # fmt: skip

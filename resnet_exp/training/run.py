@@ -18,6 +18,7 @@ from resnet_exp.nets.network import Network
 from resnet_exp.nets.table import paper_warmup
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import Origin
+from resnet_exp.runs.schema import DRAWN
 from resnet_exp.runs.snapshots import snapshot_steps
 from resnet_exp.training.facts import describe_device, environment, headline, known_before
 from resnet_exp.training.loop import Saver, columns, train
@@ -25,8 +26,6 @@ from resnet_exp.training.optim import build_optimizer, lr_at
 from resnet_exp.training.progress import Progress
 from resnet_exp.training.step import State, TrainStep
 from resnet_exp.training.stop import Stop, Stopped
-
-DRAWN = "drawn from the seed"  # where weights are from by default
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +53,7 @@ def train_run(
     where = environment(parts.device, parts.precision, compiled)
     origin = Origin.now(folder.path, config, parts.dataset.fingerprint, where)
     optimizer = build_optimizer(parts.model, config.optim)
-    initial_weights = DRAWN
-    if config.init_from:
-        initial_weights = config.init_from
-        if checkpoint is None:
-            initial_weights = begin_from(parts.model, Path(config.init_from))
-        elif (recorded := folder.summary.get("choices", {}).get("initial_weights")) is not None:
-            initial_weights = recorded
+    initial_weights = begin(parts.model, config, folder, resumes=checkpoint is not None)
     state, metrics = State(parts.model, optimizer, parts.precision.scaler(), Totals(parts.device)), ""
     if earlier and checkpoint:
         state.load_state_dict(checkpoint["state"])
@@ -95,12 +88,18 @@ def train_run(
     log.info("%s: %s", results["status"], folder.path)
 
 
-def begin_from(model: Network, path: Path) -> str:
-    """Fills the net with the weights at a path; says what they are, for the record.
+def begin(model: Network, config: Config, folder: RunFolder, *, resumes: bool) -> str:
+    """Fills a net with the weights that training begins from, unless they are the drawn ones that it has, or the run
+    resumes; says where they are from, for the record.
 
     Raises:
         ValueError: there are none, or they are another net's.
     """
+    if config.init_from is None:
+        return DRAWN
+    if resumes:
+        return str(folder.summary.get("choices", {}).get("initial_weights", config.init_from))
+    path = Path(config.init_from)
     weights = read(path)
     fitted = load_into(model, weights, new_head=True)
     log.info("beginning from %s (%s)", path, fitted.layout)
