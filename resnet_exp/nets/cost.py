@@ -90,18 +90,14 @@ class Walk:
 
     def block(self, path: str, spec: NetSpec, stage: Stage, *, stride: int) -> None:
         before, post = Walk(self.channels, self.side, self.seen, self.apart), spec.order == "post"
-        last = len(spec.block.kernels) - 1
-        for index, kernel in enumerate(spec.block.kernels):
-            channels = stage.channels // (1 if index == last else spec.block.narrow)
-            name = f"{path}.{'conv' if kernel else 'linear'}{index + 1}"
+        for number, (kernel, channels, stride_here) in enumerate(spec.block.layers(stage.channels, stride=stride), 1):
             if not post:
-                self.norm(f"{path}.bn{index + 1}", spec)
-            strided = stride if index == spec.block.strided else 1
-            self.layer(name, kernel, channels, stride=strided, bias=spec.block.bias)
+                self.norm(f"{path}.bn{number}", spec)
+            name = f"{path}.{'conv' if kernel else 'linear'}{number}"
+            self.layer(name, kernel, channels, stride=stride_here, bias=spec.block.bias)
             if post:
-                self.norm(f"{path}.bn{index + 1}", spec)
-        changes = stride > 1 or before.channels != stage.channels
-        if spec.shortcut == "C" or (spec.shortcut == "B" and changes):
+                self.norm(f"{path}.bn{number}", spec)
+        if spec.projects(in_channels=before.channels, out_channels=stage.channels, stride=stride):
             before.layer(f"{path}.downsample.0", 1, stage.channels, stride=stride)
             if post:
                 before.norm(f"{path}.downsample.1", spec)

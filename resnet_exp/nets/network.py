@@ -33,11 +33,8 @@ class Block(nn.Module):
         super().__init__()
         self.order = spec.order
         layers, norms, channels = [], [], in_channels
-        last = len(spec.block.kernels) - 1
-        for index, kernel in enumerate(spec.block.kernels):
-            out_channels = stage.channels if index == last else stage.channels // spec.block.narrow
-            strided = stride if index == spec.block.strided else 1
-            layers.append(make_layer(kernel, channels, out_channels, stride=strided, bias=spec.block.bias))
+        for kernel, out_channels, stride_here in spec.block.layers(stage.channels, stride=stride):
+            layers.append(make_layer(kernel, channels, out_channels, stride=stride_here, bias=spec.block.bias))
             norms.append(make_norm(spec.norm, out_channels if spec.order == "post" else channels))
             channels = out_channels
         for number, (layer, norm) in enumerate(zip(layers, norms, strict=True), start=1):

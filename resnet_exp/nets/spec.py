@@ -65,6 +65,14 @@ class BlockSpec:
     strided: int = 0
     bias: bool = False
 
+    def layers(self, channels: int, *, stride: int) -> list[tuple[int, int, int]]:
+        """Kernel, output channels and stride of each layer of a block that puts out `channels` and has this stride."""
+        last = len(self.kernels) - 1
+        return [
+            (kernel, channels if index == last else channels // self.narrow, stride if index == self.strided else 1)
+            for index, kernel in enumerate(self.kernels)
+        ]
+
 
 @dataclass(frozen=True)
 class Head:
@@ -97,6 +105,14 @@ class NetSpec:
     norm: str = "batch"
     shortcut: str = "A"
     head: Head = Head()
+
+    def projects(self, *, in_channels: int, out_channels: int, stride: int) -> bool:
+        """Whether the shortcut of a block is a 1x1 convolution: under B where the shape changes, under C everywhere.
+
+        [P1] 3.3 and 4.1.
+        """
+        changes_shape = stride > 1 or in_channels != out_channels
+        return self.shortcut == "C" or (self.shortcut == "B" and changes_shape)
 
     @property
     def depth(self) -> int:

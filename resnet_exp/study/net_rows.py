@@ -91,15 +91,12 @@ def stage_rows(spec: NetSpec, stage: Stage, *, number: int, before: Row, keep: i
 
 def block_rows(spec: NetSpec, stage: Stage, *, number: int, before: Row, stride: int) -> list[Row]:
     rows, size = [], before.size
-    last = len(spec.block.kernels) - 1
-    for index, kernel in enumerate(spec.block.kernels):
-        channels = stage.channels if index == last else stage.channels // spec.block.narrow
-        stride_here = stride if index == spec.block.strided else 1
+    for kernel, channels, stride_here in spec.block.layers(stage.channels, stride=stride):
         rows.append(layer_row(kernel, channels, stride=stride_here, stage=number, size=size))
         size = rows[-1].size
     if spec.shortcut != "none":
         changes_shape = stride != 1 or before.channels != stage.channels
-        projection = spec.shortcut == "C" or (spec.shortcut == "B" and changes_shape)
+        projection = spec.projects(in_channels=before.channels, out_channels=stage.channels, stride=stride)
         shortcut = Shortcut(projection=projection, changes_shape=changes_shape)
         rows[0] = replace(rows[0], begins=shortcut)
         rows[-1] = replace(rows[-1], ends=shortcut)
