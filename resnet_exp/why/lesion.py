@@ -1,0 +1,115 @@
+"""What does a net lose with a block? After Veit et al., arXiv 1605.06431, figures 3 and 5."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from resnet_exp.runs.diagnostics import Diagnosis, Row
+from resnet_exp.study.figure import colours_of, readable
+from resnet_exp.why.argument import Argument
+from resnet_exp.why.measured import Group, caption, grouped, listed, mean_text, twins
+
+AT_CHANCE = 0.95  # of the error of guessing: a net above it knows next to nothing
+
+
+def rows_of(one: Diagnosis, kind: str, *, batch_norm: str = "stored") -> list[Row]:
+    return [row for row in one.rows if row["kind"] == kind and row["batch_norm"] == batch_norm]
+
+
+def error_of_whole(one: Diagnosis, *, batch_norm: str = "stored") -> float:
+    """Error (%) of the net before anything is removed."""
+    return float(rows_of(one, "none", batch_norm=batch_norm)[0]["error"])
+
+
+def rises(one: Diagnosis, *, batch_norm: str = "stored") -> list[float]:
+    """Points of error that each block alone costs."""
+    whole = error_of_whole(one, batch_norm=batch_norm)
+    return [float(row["error"]) - whole for row in rows_of(one, "one", batch_norm=batch_norm)]
+
+
+def draw(found: Sequence[Diagnosis]) -> Figure:
+    """Above: the error without each block, dots, beside that of the whole net, a line; swaps are crosses. Below: the
+    error against the number of blocks removed. A column for each kind of net, a colour for each depth."""
+    groups = grouped(found)
+    variants = list(dict.fromkeys(group.variant for group in groups))
+    colours = colours_of(sorted({group.depth for group in groups}))
+    figure = Figure(figsize=(max(1.6 + 3.9 * len(variants), 6.5), 6.4), layout="constrained")
+    panels = figure.subplots(2, len(variants), squeeze=False, sharey=True)
+    for column, variant in enumerate(variants):
+        above, below = panels[0][column], panels[1][column]
+        for group in (group for group in groups if group.variant == variant):
+            colour = colours[group.depth]
+            for one in group.found:
+                url = f"{group.name} seed {one.subject.seed}"
+                for kind, mark in (("one", "o"), ("swap", "x")):
+                    points = [(float(row["first"]) + (kind == "swap") / 2, row["error"]) for row in rows_of(one, kind)]
+                    above.plot(*np.array(points).reshape(-1, 2).T, mark, color=colour, markersize=3.5, url=url)
+                above.axhline(error_of_whole(one), color=colour, linewidth=1, url=f"{url}: the whole net")
+                counts, means = by_count(one)
+                below.plot(counts, means, "o-", color=colour, markersize=3.5, linewidth=1.2, url=url)
+            above.plot([], [], color=colour, label=f"{group.depth} layers")
+        above.set_title(variant, fontweight="bold")
+        above.set_xlabel("block that is removed")
+        below.set_xlabel("blocks removed at random")
+        above.legend(frameon=False, labelcolor=[readable(c) for c in colours.values()], loc="lower right")
+    for row in panels:
+        row[0].set_ylabel("test error (%)")
+        for panel in row:
+            panel.set_ylim(0, 100)
+            panel.spines[["top", "right"]].set_visible(False)
+            panel.grid(axis="y", color="0.92", linewidth=0.8)
+            panel.set_axisbelow(True)
+    figure.supxlabel(caption(found), fontsize=8.5, color="0.35")
+    return figure
+
+
+def by_count(one: Diagnosis) -> tuple[list[int], list[float]]:
+    """How many blocks were removed, and the mean error (%) over what was drawn; none and one included."""
+    errors: dict[int, list[float]] = {}
+    for kind in ("none", "one", "several"):
+        for row in rows_of(one, kind):
+            errors.setdefault(int(row["removed"]), []).append(float(row["error"]))
+    return sorted(errors), [float(np.mean(errors[count])) for count in sorted(errors)]
+
+
+def median_rises(group: Group, *, batch_norm: str = "stored") -> list[float]:
+    """Points of error that the median block costs, for every seed."""
+    return [float(np.median(rises(one, batch_norm=batch_norm))) for one in group.found]
+
+
+def left_at_chance(group: Group) -> str:
+    """`3 of 27`: how many of the nets that lack one block do no better than guessing."""
+    errors = [float(row["error"]) / one.choices["chance"] for one in group.found for row in rows_of(one, "one")]
+    return f"{sum(error >= AT_CHANCE for error in errors)} of {len(errors)}"
+
+
+def sentence(found: Sequence[Diagnosis]) -> str:
+    """What the median block costs each net, with both kinds of BN statistics, and how many nets do not survive."""
+    groups = [group for group in grouped(found) if all(rises(one) for one in group.found)]
+    parts = []
+    for group in groups:
+        points, known = mean_text(median_rises(group))
+        said = f"{group.name} {points} points ({known}"
+        if rows_of(group.found[0], "none", batch_norm="re-estimated"):
+            said += f"; {mean_text(median_rises(group, batch_norm='re-estimated'))[0]} with BN statistics re-estimated"
+        parts.append(f"{said}; {left_at_chance(group)} lesions leave it at chance)")
+    text = [f"To lose one block costs in the median {listed(parts)}."] if parts else []
+    for plain, other in twins(groups):
+        costs = [float(np.mean(median_rises(group))) for group in (plain, other)]
+        more = "more" if costs[0] > costs[1] else "less"
+        text.append(f"At {plain.depth} layers a block costs the plain net {more} than {other.name}.")
+    return " ".join(text)
+
+
+ARGUMENT = Argument(
+    "lesion",
+    heading="What does a net lose with a block?",
+    shows=(
+        "Test error with one block removed (dots; the line is the whole net's) and with two neighbours swapped"
+        " (crosses), above; with several removed at random, below. Stored BN statistics; nothing is trained again."
+        " After arXiv 1605.06431."
+    ),
+    draw=draw,
+    sentence=sentence,
+)
