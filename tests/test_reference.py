@@ -57,7 +57,8 @@ def test_a_record_is_whole(study: str) -> None:
         assert run.finished
         assert run.metrics["step"][-1] == run.summary["steps"]
         assert "JPEG q75 copy" in run.summary["dataset"]["name"]
-    report = {"curves.pdf", "curves.png", "curves.svg", "report.html", "summary.csv", "summary.md"}
+    report = {f"{name}.{suffix}" for name in ("curves", "depth") for suffix in ("pdf", "png", "svg")}
+    report |= {"report.html", "summary.csv", "summary.md"}
     assert {file.name for file in (folder / "report").iterdir()} == report
     machine = (folder / "MACHINE.md").read_text()
     for part in ("## Hardware", "## Versions", "## Commands", "## Wall time", "## What went wrong"):

@@ -1,5 +1,6 @@
 """The figure of error curves: what is drawn where."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +57,21 @@ def test_many_panels_stand_in_rows_with_their_scales_at_the_edge(tmp_path: Path)
     assert [bool(panel.get_ylabel()) for panel in figure.axes] == [number % 4 == 0 for number in range(10)]
     assert [bool(panel.get_xlabel()) for panel in figure.axes] == [number >= 6 for number in range(10)]
     assert len({panel.get_ylim() for panel in figure.axes}) == 1
+
+
+def test_many_steps_are_written_short_and_do_not_touch(tmp_path: Path) -> None:
+    for rows in (16, 640):
+        study = tmp_path / str(rows)
+        write_run(study, "plain", 20, 0, [60.0] * rows)
+        write_run(study, "resnet", 20, 0, [60.0] * rows)
+        figure = draw_curves(group_arms(load_runs(study)), caption="")
+        figure.draw_without_rendering()
+        boxes = []
+        for panel in figure.axes:
+            texts = [text for text in panel.get_xticklabels() if text.get_position()[0] <= panel.get_xlim()[1]]
+            shown = [text.get_text() for text in texts]
+            assert ("20k" in shown) == (rows == 640)
+            assert shown[0] == "0"
+            assert len(shown) >= 3
+            boxes += [text.get_window_extent() for text in texts]
+        assert all(one.x1 + 5 < other.x0 for one, other in pairwise(boxes))

@@ -16,7 +16,7 @@ from resnet_exp.study.arms import Arm, group_arms
 from resnet_exp.study.cells import Table
 from resnet_exp.study.curves import draw_curves, thinned
 from resnet_exp.study.figure import contrast_with_white, readable, save
-from resnet_exp.study.page import TEMPLATES, render
+from resnet_exp.study.page import TEMPLATES, ShownFigure, render
 from resnet_exp.study.svg import SVG, embeddable
 from tests.helpers import load_runs, write_run
 
@@ -84,7 +84,10 @@ def page_of(figure: str, **changes: object) -> str:
     row = ["plain20 → plain56", "+9.52 [-2.91, +21.96]", "+9.52 [-3.81, +22.85]", "5", "degrades", long]
     values = {
         **{"title": "Degradation study", "verdict": "Deeper plain nets have a higher training error.", "study": "data"},
-        **{"warnings": ["3 of 18 runs unfinished"], "figure": figure, "figure_text": "Errors against steps."},
+        **{
+            "warnings": ["3 of 18 runs unfinished"],
+            "figures": [ShownFigure("Error curves", figure, "Errors against steps.")],
+        },
         "tables": [
             Table("Depth", ["nets", "difference", "paired", "seeds", "verdict", "why"], [row, ["b", *row[1:]]], "note"),
             Table("Shortcut", ["nets", "verdict"], [["a", "improves"], ["b", "inconclusive"]]),
@@ -98,12 +101,13 @@ def page_of(figure: str, **changes: object) -> str:
 def test_every_string_is_escaped_but_the_figure() -> None:
     evil = "<b>&\"'</b>{0}"
     page = page_of(
-        "<svg><g/></svg>", title=evil, verdict=evil, study=evil, warnings=[evil], figure_text=evil,
+        "<svg><g/></svg>", title=evil, verdict=evil, study=evil, warnings=[evil],
+        figures=[ShownFigure(evil, "<svg><g/></svg>", evil)], why=[ShownFigure(evil, "<svg></svg>", evil, evil)],
         tables=[Table(evil, [evil, evil], [[evil, evil]], evil)], choices=[(evil, evil)],
         environment=[(evil, evil)], commands=[evil],
     )  # fmt: skip
     assert "<b>" not in page
-    assert page.count("&lt;b&gt;&amp;&#34;&#39;&lt;/b&gt;{0}") == 17  # the title twice
+    assert page.count("&lt;b&gt;&amp;&#34;&#39;&lt;/b&gt;{0}") == 21  # the title twice
     assert "<svg><g/></svg>" in page
 
 

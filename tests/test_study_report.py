@@ -13,7 +13,8 @@ def test_a_report_folder_is_complete_and_self_contained(study: Path, tmp_path: P
     out = tmp_path / "elsewhere"
     write_report(study, out=out)
     assert sorted(file.name for file in out.iterdir()) == [
-        *("curves.pdf", "curves.png", "curves.svg", "report.html", "summary.csv", "summary.md"),
+        *("curves.pdf", "curves.png", "curves.svg", "depth.pdf", "depth.png", "depth.svg"),
+        *("report.html", "summary.csv", "summary.md"),
     ]
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "curves.pdf").read_bytes().startswith(b"%PDF")

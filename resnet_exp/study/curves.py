@@ -16,6 +16,7 @@ EARLY = 0.1  # share of a run that may leave the axes at the top
 ERRORS = {"train_error": ("training error", THIN), "test_error": ("test error", BOLD)}  # columns of `metrics.csv`
 MOST_IN_A_ROW, MANY_IN_A_ROW = 5, 4  # panels in the only row; in each of several
 DRAWN = 2000  # points of a curve that are drawn: more than a panel has pixels
+SHORTENED, MOST_TICKS = 10_000, 6  # steps from which on 10,000 is written 10k; numbers on the axis of steps
 HOVERED = 60  # points of a curve that tell their value
 
 
@@ -44,6 +45,9 @@ def draw_curves(arms: list[Arm], *, caption: str) -> Figure:
         panel.set_axisbelow(True)
         # The same for all, but not by sharing: each of a hundred sharing panels asks all others, again and again.
         panel.set_xlim(0, steps)
+        if steps >= SHORTENED:
+            panel.xaxis.set_major_formatter(thousands)
+        panel.locator_params(axis="x", nbins=MOST_TICKS)
         panel.set_ylim(*limits)
         label_ends(panel, of_variant, colours=colours)
         for arm in of_variant:
@@ -117,6 +121,11 @@ def add_targets(panel: Axes, arm: Arm) -> None:
         if titles:
             targets = panel.scatter(steps, mean, alpha=0, urls=titles, visible=False, zorder=9)
             targets.set_in_layout(False)
+
+
+def thousands(step: float, position: float) -> str:
+    """`10k` for 10,000; `2.5k`; 0 stays 0."""
+    return f"{step / 1000:g}k" if step else "0"
 
 
 def count(number: int, unit: str) -> str:

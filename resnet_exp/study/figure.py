@@ -23,6 +23,7 @@ COLOURS = {
     5: ["#E69F00", "#56B4E9", "#009E73", "#D55E00", "#332288"],
     6: ["#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#D55E00", "#332288"],
 }
+VARIANTS = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]  # kinds of net, plain first
 MANY = mpl.colormaps["viridis"]
 STYLE: Any = {"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "resnet-exp", "pdf.fonttype": 42}
 FORMATS = ("png", "svg", "pdf")

@@ -16,34 +16,33 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 @dataclass(frozen=True)
-class ShownArgument:
-    """One part of the section "Why".
+class ShownFigure:
+    """A figure with its heading.
 
     Args:
-        heading: a question.
-        sentence: what is seen, with the number that decides.
+        heading: of the section; under "Why" a question.
         figure: an `<svg>` element.
-        shows: what the figure shows, in words.
+        shows: what the figure shows, in words; its caption, and what a screen reader is told.
+        sentence: what is seen, with the number that decides; empty: the page says it elsewhere.
     """
 
     heading: str
-    sentence: str
     figure: str
     shows: str
+    sentence: str = ""
 
 
 LONG = 30  # characters; text columns with longer cells are set in several lines
 
 
 def render(
-    *, title: str, verdict: str, study: str, warnings: list[str], figure: str, figure_text: str, tables: list[Table],
+    *, title: str, verdict: str, study: str, warnings: list[str], figures: Sequence[ShownFigure], tables: list[Table],
     choices: list[tuple[str, str]], environment: list[tuple[str, str]], commands: list[str],
-    evaluation: EvaluationSection | None = None, why: Sequence[ShownArgument] = (),
+    evaluation: EvaluationSection | None = None, why: Sequence[ShownFigure] = (),
 ) -> str:  # fmt: skip
     """The page. Every string is plain text but the figures, `<svg>` elements without ids that the page uses.
 
-    `figure_text` says in words what the figure shows; it is the caption, and what a screen reader is told. What is
-    empty leaves no heading behind.
+    What is empty leaves no heading behind.
     """
     engine = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -55,7 +54,7 @@ def render(
     )
     engine.filters |= {"kinds": column_kinds, "pieces": pieces, "svg": Markup}
     return engine.get_template("report.html.j2").render(
-        title=title, verdict=verdict, study=study, warnings=warnings, figure=figure, figure_text=figure_text,
+        title=title, verdict=verdict, study=study, warnings=warnings, figures=figures,
         tables=tables, choices=choices, environment=environment, commands=commands, verdicts=tuple(Verdict),
         evaluation=evaluation, why=why,
     )  # fmt: skip

@@ -6,14 +6,15 @@ from typing import Any
 
 from resnet_exp.config import conf_dir
 from resnet_exp.files import replace_text
-from resnet_exp.study.arms import group_arms
+from resnet_exp.study.arms import Arm, group_arms
 from resnet_exp.study.cells import lines_of, markdown
 from resnet_exp.study.comparable import check_comparable, choices_of
 from resnet_exp.study.curves import draw_curves
+from resnet_exp.study.depth_figure import draw_depth
 from resnet_exp.study.describe import describe_study, flags
 from resnet_exp.study.evaluation_page import evaluation_section
-from resnet_exp.study.figure import save
-from resnet_exp.study.page import ShownArgument, render
+from resnet_exp.study.figure import FORMATS, save
+from resnet_exp.study.page import ShownFigure, render
 from resnet_exp.study.repeat import repeat, settings_of
 from resnet_exp.study.runs import Run, read_study
 from resnet_exp.study.statistics import MARGIN
@@ -27,7 +28,13 @@ FIGURE_TEXT = (
 )
 
 
-def nothing() -> tuple[list[ShownArgument], list[str]]:
+DEPTH_TEXT = (
+    "Final training error (running, left) and test error (right) in % against the number of layers, a line for each"
+    " kind of net. Points are means over seeds, bars their 95 % intervals; hollow: a run diverged or ended at chance."
+)
+
+
+def nothing() -> tuple[list[ShownFigure], list[str]]:
     return [], []
 
 
@@ -36,7 +43,7 @@ def write_report(
     out: Path,
     mix: bool = False,
     margin: float = MARGIN,
-    explain: Callable[[], tuple[list[ShownArgument], list[str]]] = nothing,
+    explain: Callable[[], tuple[list[ShownFigure], list[str]]] = nothing,
 ) -> str:
     """Reads the run folders at or under `folders` and writes figure, tables and page to `out`.
 
@@ -60,7 +67,7 @@ def write_report(
     verdict, tables = sentence(arms, margin=margin), all_tables(arms, margin=margin)
     evaluation, unread = evaluation_section(runs)
     out.mkdir(parents=True, exist_ok=True)
-    save(draw_curves(arms, caption=study), out / "curves")
+    figures = draw_figures(arms, study=study, out=out)
     why, unexplained = explain()
     replace_text(out / "summary.csv", run_table(runs))
     because = [f"{one.heading} {one.sentence}" for one in why]
@@ -71,8 +78,7 @@ def write_report(
         verdict=verdict,
         study=study,
         warnings=[*flags(runs), *mixed, *notes, *unread, *unexplained],
-        figure=embeddable((out / "curves.svg").read_text(encoding="utf-8")),
-        figure_text=FIGURE_TEXT,
+        figures=figures,
         tables=tables,
         choices=distinct(runs, choices_of),
         environment=distinct(runs, environment_of),
@@ -85,6 +91,24 @@ def write_report(
     return "\n".join(
         [study, *notes, "", *lines_of(tables[0]), "", verdict, *(f"\n{line}" for line in because), "", where]
     )
+
+
+def draw_figures(arms: list[Arm], *, study: str, out: Path) -> list[ShownFigure]:
+    """Draws into `out` the curves and, where depths can be compared, errors against depth; an earlier one goes."""
+    save(draw_curves(arms, caption=study), out / "curves")
+    shown = [ShownFigure("Error curves", embedded(out / "curves"), FIGURE_TEXT)]
+    if against_depth := draw_depth(arms, caption=study):
+        save(against_depth, out / "depth")
+        shown.append(ShownFigure("Error against depth", embedded(out / "depth", prefix="depth-"), DEPTH_TEXT))
+    else:
+        for suffix in FORMATS:
+            (out / f"depth.{suffix}").unlink(missing_ok=True)
+    return shown
+
+
+def embedded(stem: Path, *, prefix: str = "") -> str:
+    """The SVG of a figure that was just saved, for the page."""
+    return embeddable(stem.with_suffix(".svg").read_text(encoding="utf-8"), prefix=prefix)
 
 
 def environment_of(run: Run) -> dict[str, Any]:

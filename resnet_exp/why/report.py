@@ -5,9 +5,8 @@ from pathlib import Path
 from resnet_exp.files import replace_text
 from resnet_exp.study import report
 from resnet_exp.study.figure import save
-from resnet_exp.study.page import ShownArgument
+from resnet_exp.study.page import ShownFigure
 from resnet_exp.study.statistics import MARGIN
-from resnet_exp.study.svg import embeddable
 from resnet_exp.why import lesion, responses
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import gather
@@ -22,7 +21,7 @@ def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = M
     )
 
 
-def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownArgument], list[str]]:
+def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownFigure], list[str]]:
     """Draws into `out` the figure of every argument for which something was measured.
 
     Returns:
@@ -37,8 +36,8 @@ def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownArgument], list
         left_out += unread
         if found:
             save(argument.draw(found), out / argument.what)
-            svg = embeddable((out / f"{argument.what}.svg").read_text(encoding="utf-8"), prefix=f"{argument.what}-")
-            shown.append(ShownArgument(argument.heading, argument.sentence(found), svg, argument.shows))
+            svg = report.embedded(out / argument.what, prefix=f"{argument.what}-")
+            shown.append(ShownFigure(argument.heading, svg, argument.shows, argument.sentence(found)))
     return shown, left_out
 
 
