@@ -176,8 +176,24 @@ def test_of_too_many_units_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(information, "UNITS", 40)
     features = Mixer()(torch.eye(100))
     assert features.shape == (100, FEATURES)
-    assert int((features != 0).any(1).sum()) == 40
+    used = (features != 0).any(1)
+    assert int(used.sum()) == 40
+    assert used[40:].any()  # from everywhere, not the first
     assert int((Mixer()(torch.eye(40)) != 0).any(1).sum()) == 40
+
+
+def test_the_places_of_a_net_with_two_blocks_a_stage(settings: Settings, tmp_path: Path) -> None:
+    rows = answers(case_of(settings, tmp_path, "model=plain", "depth=14"))
+    assert [(row["name"], row["stage"], row["block"], row["layers"]) for row in rows] == [
+        ("pixels", 0, 0, 0),
+        ("stem", 0, 0, 1),
+        ("layer1.0", 1, 1, 3),
+        ("layer1.1", 1, 2, 5),
+        ("layer2.0", 2, 3, 7),
+        ("layer2.1", 2, 4, 9),
+        ("layer3.0", 3, 5, 11),
+        ("layer3.1", 3, 6, 13),
+    ]
 
 
 def test_an_image_goes_through_the_net_alone(settings: Settings, tmp_path: Path) -> None:

@@ -22,13 +22,14 @@ def diagnosis(
     step: int = 60,
     depth: int = 8,
 ) -> Diagnosis:
-    """R^2 and error of stem and three blocks (one a stage) after `step`, and before the first step R^2 and an error of
-    90; of the pixels 0.95 and 30."""
+    """R^2 and error of the stem and of the blocks of three stages after `step`, and before the first step R^2 and an
+    error of 90; of the pixels 0.95 and 30."""
     rows: list[Row] = []
-    for when, (r2s, wrong) in ({0: (start, [90.0] * 4)} | {step: (now, errors)}).items():
+    for when, (r2s, wrong) in ({0: (start, [90.0] * len(start))} | {step: (now, errors)}).items():
         rows.append({"step": when, "name": "pixels", "stage": 0, "block": 0, "layers": 0, "r2": 0.95, "error": 30.0})
         for n, (r2, error) in enumerate(zip(r2s, wrong, strict=True)):
-            at = {"step": when, "name": f"layer{n}.0" if n else "stem", "stage": n, "block": n, "layers": 1 + 2 * n}
+            stage = math.ceil(3 * n / (len(r2s) - 1))
+            at = {"step": when, "name": f"block {n}" if n else "stem", "stage": stage, "block": n, "layers": 1 + 2 * n}
             rows.append(at | {"r2": r2, "error": error})
     return make_diagnosis("information", name, rows, shortcut=shortcut, seed=seed, step=step, depth=depth)
 
@@ -84,8 +85,8 @@ def test_the_sentence_compares_twins_over_their_seeds() -> None:
         " Before the first step it told 0.01 less than resnet8 (95 % interval -0.12 to 0.14, 2 seeds; it may be none)."
         " At the end of stage 1 it tells 0.15 less than resnet8 (95 % interval -0.49 to 0.79, 2 seeds; it may be none)."
         " A linear classifier errs for 75.0 % of held-out images behind the last block of plain8, for 46.0 % behind"
-        " that of resnet8, and for 30.0 % on the pixels; plain8 has 29.0 points more than resnet8 (95 % interval 16.3 to"
-        " 41.7, 2 seeds)."
+        " that of resnet8, and for 30.0 % on the pixels; plain8 has 29.0 points more than resnet8 (95 % interval 16.3"
+        " to 41.7, 2 seeds)."
     )
 
 
@@ -106,6 +107,25 @@ def test_of_several_depths_the_deepest_twins_are_compared() -> None:
     assert "0.21 (plain8), 0.10 (plain14), 0.60 (resnet8) and 0.50 (resnet14)" in text
     assert "plain14's last block tells 0.40 less than resnet14 (1 seed)." in text
     assert "plain8's" not in text
+
+
+def test_the_last_block_of_a_stage_speaks_for_it() -> None:
+    falling, more = [0.9, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2], [50.0] * 7
+    pair = [
+        diagnosis("plain14", falling, more, shortcut="none", depth=14, start=falling),
+        diagnosis("resnet14", [0.9] * 7, more, shortcut="A", depth=14, start=falling),
+    ]
+    text = sentence(pair)
+    assert "plain14's last block tells 0.70 less than resnet14 (1 seed)." in text
+    assert "At the end of stage 1 it tells 0.30 less than resnet14 (1 seed)." in text
+    panel = draw(pair).axes[2]
+    assert panel.get_xticks().tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1], abs=1e-3)
+
+
+def test_stages_of_other_places_in_each_net_are_not_marked() -> None:
+    uneven = diagnosis("plain14", [0.9] * 6, [50.0] * 6, shortcut="none", depth=14, start=[0.9] * 6)
+    panel = draw([*PLAIN, uneven]).axes[1]
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == ["stem", "last"]
 
 
 def test_a_net_alone_that_nobody_has_trained() -> None:
