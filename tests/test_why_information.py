@@ -102,9 +102,10 @@ def test_of_several_depths_the_deepest_twins_are_compared() -> None:
     deep = [
         diagnosis("plain14", [0.9, 0.6, 0.4, 0.1], ERRORS, shortcut="none", depth=14),
         diagnosis("resnet14", [0.9, 0.6, 0.4, 0.5], ERRORS, shortcut="A", depth=14),
+        diagnosis("resnet20", [0.9, 0.6, 0.4, 0.3], ERRORS, shortcut="A", depth=20),
     ]
     text = sentence([*deep, *PLAIN, *RESIDUAL])
-    assert "0.21 (plain8), 0.10 (plain14), 0.60 (resnet8) and 0.50 (resnet14)" in text
+    assert "0.21 (plain8), 0.10 (plain14), 0.60 (resnet8) and 0.30 (resnet20)" in text
     assert "plain14's last block tells 0.40 less than resnet14 (1 seed)." in text
     assert "plain8's" not in text
 

@@ -142,6 +142,14 @@ def levels(groups: Sequence[Group], *, first: bool = False) -> str:
     return listed([f"{shown(float(np.mean(values)), '.2f')} ({name})" for name, values in means if values])
 
 
+def extremes(groups: Sequence[Group]) -> list[Group]:
+    """The shallowest and the deepest net of each kind, of groups in order of depth."""
+    kinds: dict[str, list[Group]] = {}
+    for group in groups:
+        kinds.setdefault(group.variant, []).append(group)
+    return [members[place] for members in kinds.values() for place in sorted({0, len(members) - 1})]
+
+
 def compared(plain: Group, other: Group, *, key: str = "r2", first: bool = False, stage: int | None = None) -> str:
     """`0.24 less than resnet56 (95 % interval 0.20 to 0.28, 3 seeds)`, said of the plain net, over the seeds that both
     have; where the interval holds 0 it says so. Empty if they share no seed."""
@@ -159,18 +167,18 @@ def compared(plain: Group, other: Group, *, key: str = "r2", first: bool = False
 
 
 def sentence(found: Sequence[Diagnosis]) -> str:
-    """What the last block of every net still tells, now and at the start; and the deepest plain net of each kind
-    against its residual twin: image, end of the first stage, class."""
+    """What the last block of the shallowest and the deepest nets still tells, now and at the start; and the deepest
+    plain net against its residual twin of each kind: image, end of the first stage, class."""
     groups = grouped(found)
     trained = any(newest(one) > 0 for one in found)
     text = []
-    if now := levels(groups):
+    if now := levels(extremes(groups)):
         pixels = shown(float(np.mean([of_pixels(one, key="r2") for one in found])), ".2f")
         text.append(
             f"From the last block's output a linear reader explains this share of the image's variance: {now};"
             f" from the pixels themselves {pixels}."
         )
-    if trained and (start := levels(groups, first=True)):
+    if trained and (start := levels(extremes(groups), first=True)):
         text.append(f"Before the first step it was {start}.")
     deepest = {other.variant: (plain, other) for plain, other in twins(groups)}  # by depth: the last one stays
     for plain, other in deepest.values():
