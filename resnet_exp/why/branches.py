@@ -5,45 +5,56 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from resnet_exp.runs.diagnostics import Diagnosis
+from resnet_exp.study.statistics import estimate
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.branches_figure import draw
-from resnet_exp.why.branches_rows import ON, Arms, ends, starts, steps_of, sweeps, written
+from resnet_exp.why.branches_rows import ON, Arms, ends, in_last_stage, starts, steps_of, sweeps, written
 from resnet_exp.why.measured import Group, by_seed, grouped, listed, mean_text
 
+PARTS = {"shortcut": "its shortcut", "gamma": "its gamma", "weights": "the weights of its last layer"}
 ZERO = 0.05  # of its size before the first step: a branch below it does next to nothing
 
 
-def times(above: Mapping[int, float], below: Mapping[int, float]) -> tuple[str, str] | None:
-    """The ratio, over the seeds that have a finite one, and what is known of it."""
-    ratios = by_seed(above, {seed: value for seed, value in below.items() if value})
-    return mean_text(ratios) if ratios and np.isfinite(ratios).all() else None
+def shares(above: Mapping[int, float], below: Mapping[int, float]) -> list[float]:
+    """How many times one number the other is, for every seed that has both; empty where one is no number or zero."""
+    found = by_seed(above, {seed: value for seed, value in below.items() if value})
+    return found if np.isfinite(found).all() else []
 
 
 def of_decays(name: str, arms: Arms) -> list[str]:
     """What weight decay makes of the branches of one net."""
-    text, clauses = [], []
+    clauses, text, verdicts = [], [], []
     for on, called in ON.items():
-        if along := sorted(decay for kind, decay in arms if kind == on):
+        along = sorted(decay for kind, decay in arms if kind == on)
+        if along:
             ratios = listed([mean_text([*ends(arms[on, decay], "ratio").values()])[0] for decay in along])
-            clauses.append(f"{ratios} times its shortcut with {listed([*map(written, along)])} on {called}")
-    text.append(f"By weight decay, the median branch of {name} ends at {', and at '.join(clauses)}.")
-    for on, called in ON.items():
-        most = max((decay for kind, decay in arms if kind == on), default=0.0)
-        if not most or (on, 0.0) not in arms:
+            clauses.append(
+                f"{ratios} times its shortcut with a weight decay of {listed([*map(written, along)])} on {called}"
+            )
+        if len(along) < 2 or along[0] > 0:
             continue
-        with_it, without = arms[on, most], arms[on, 0.0]
-        if (branch := times(ends(with_it, "branch"), ends(without, "branch"))) is None:
-            continue
-        more = [
-            f"{said} {found[0]}"
-            for said, key in (("its gamma", "gamma"), ("its last layer's weights", "weights"))
-            if (found := times(ends(with_it, key), ends(without, key)))
-        ]
-        text.append(
-            f"{written(most)} on {called} makes F {branch[0]} times what it is without decay ({branch[1]}),"
-            f" {listed(more)} times."
-        )
-    return text
+        most, none = arms[on, along[-1]], arms[on, 0.0]
+        against = {key: shares(ends(most, key), ends(none, key)) for key in ("branch", *PARTS)}
+        known = {key: mean_text(of_seeds) for key, of_seeds in against.items() if of_seeds}
+        if "branch" in known:
+            branch, sure = known["branch"]
+            others = listed([f"{said} {known[key][0]}" for key, said in PARTS.items() if key in known])
+            text.append(
+                f"{written(along[-1])} on {called} leaves F {branch} times as large as no decay does ({sure});"
+                f" {others} times."
+            )
+            if len(against["branch"]) > 1:
+                verdicts.append(f"on {called} {change(against['branch'])}")
+    said = [f"The median branch of {name} ends at {listed(clauses)}.", *text]
+    return [*said, f"So decay {listed(verdicts)}."] if verdicts else said
+
+
+def change(times: Sequence[float]) -> str:
+    """What decay does to F, if two seeds or more tell: F is so many times what it is without decay."""
+    over = estimate(times)
+    if over.low is None or over.high is None or over.low <= 1 <= over.high:
+        return "does nothing to F that these seeds show"
+    return "makes F smaller" if over.high < 1 else "makes F larger"
 
 
 def of_training(group: Group) -> str:
@@ -55,41 +66,48 @@ def of_training(group: Group) -> str:
         return f"After {steps[0]:,} steps the median branch of {group.name} is {begin} times its shortcut ({known})."
     end, known = mean_text([*ends(group, "ratio").values()])
     text = f"The median branch of {group.name} goes from {begin} to {end} times its shortcut ({known})"
-    branch = times(ends(group, "branch"), starts(group, "branch"))
-    shortcut = times(ends(group, "shortcut"), starts(group, "shortcut"))
+    branch, shortcut = (shares(ends(group, key), starts(group, key)) for key in ("branch", "shortcut"))
     if branch and shortcut:
-        text += f", as F itself becomes {branch[0]} and its shortcut {shortcut[0]} times what they were"
-    return f"{text}; its cosine with the negative gradient ends at {mean_text([*ends(group, 'cosine').values()])[0]}."
+        changes = f"{mean_text(branch)[0]} and its shortcut {mean_text(shortcut)[0]}"
+        text += f", as F itself becomes {changes} times what they were"
+    cosines = [[in_last_stage(one, "cosine", step=step) for one in group.found] for step in (steps[0], steps[-1])]
+    if np.isfinite(cosines).all():
+        begin, end = (mean_text(over_seeds)[0] for over_seeds in cosines)
+        text += f"; in the last stage its cosine with the negative gradient goes from {begin} to {end}"
+    return text + "."
 
 
 def to_zero(groups: Sequence[Group]) -> str:
     """Whether F goes to zero: how small the median branch became anywhere, against its start."""
-    shares = {
-        group.name: np.mean(shares)
+    kept = {
+        group.name: float(np.mean(of_seeds))
         for group in groups
-        if (shares := by_seed(ends(group, "branch"), {s: v for s, v in starts(group, "branch").items() if v}))
-        and len(steps_of(group.found[0])) > 1
-        and np.isfinite(shares).all()
+        if len(steps_of(group.found[0])) > 1 and (of_seeds := shares(ends(group, "branch"), starts(group, "branch")))
     }
-    if not shares:
+    if not kept:
         return ""
-    least = min(shares, key=lambda name: shares[name])
-    gone = [name for name, share in shares.items() if share < ZERO]
+    least = min(kept, key=lambda name: kept[name])
+    gone = [name for name, share in kept.items() if share < ZERO]
     if gone:
         return f"F goes to zero in the median block of {listed(gone)}: it is below {ZERO} of its size at the start."
-    return (
-        f"F goes to zero in none: the smallest median, of {least}, keeps {shares[least]:.2f} of its size at the start."
-    )
+    return f"F goes to zero in none: the smallest median, of {least}, keeps {kept[least]:.2f} of its size at the start."
 
 
 def sentence(found: Sequence[Diagnosis]) -> str:
     """The ratio of every net before and after training, what became of F and of the shortcut, and what decay did."""
     groups = grouped(found)
-    nets = sweeps(groups)
+    finite = [
+        group
+        for group in groups
+        if np.isfinite([*starts(group, "ratio").values(), *ends(group, "ratio").values()]).all()
+    ]
+    nets = sweeps(finite)
+    swept = [group.name for arms in nets.values() for group in arms.values()]
     text = [line for name, arms in nets.items() for line in of_decays(name, arms)]
-    if not nets:
-        text += [of_training(group) for group in groups]
-    return " ".join([*text, *filter(None, [to_zero(groups)])])
+    text += [of_training(group) for group in finite if group.name not in swept]
+    if lost := [group.name for group in groups if group not in finite]:
+        text.append(f"The branches of {listed(lost)} hold no finite numbers.")
+    return " ".join([*text, *filter(None, [to_zero(finite)])])
 
 
 ARGUMENT = Argument(

@@ -35,8 +35,9 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
             panel.spines[["top", "right"]].set_visible(False)
             panel.grid(axis="y", color="0.92", linewidth=0.8)
             panel.set_axisbelow(True)
-    for panel in (panels[0][0], *([panels[1][0], panels[2][0]] if nets else [panels[2][0]])):
-        panel.set_ylim(bottom=0)
+    for row in panels[[0, 1, 2] if nets else [0, 2]]:
+        highest = max(panel.dataLim.y1 for panel in row)
+        row[0].set_ylim(0, 1.08 * highest if 0 < highest < np.inf else None)
     figure.supxlabel(caption(found), fontsize=8.5, color="0.35")
     return figure
 
@@ -66,6 +67,13 @@ def draw_depths(groups: Sequence[Group], *, colours: Mapping[int, str], above: A
     above.legend(frameon=False, labelcolor=[readable(colours[group.depth]) for group in groups])
 
 
+def sizes_of(group: Group, key: str, *, relative: bool) -> list[float]:
+    """The median block's after the last update, for each seed; `relative` to that at the start."""
+    if not relative:
+        return [last(one, key) for one in group.found]
+    return [last(one, key) / start for one in group.found if (start := first(one, key))]
+
+
 def draw_decays(arms: Arms, *, decays: Sequence[float], above: Axes, middle: Axes, below: Axes) -> None:
     """The ratio of each block, a colour a weight decay; then against weight decay, a colour for what decays: the median
     ratio, and the sizes of the median branch and of its last layer's weights against those at the start."""
@@ -82,21 +90,18 @@ def draw_decays(arms: Arms, *, decays: Sequence[float], above: Axes, middle: Axe
     above.legend(frameon=False, title="weight decay; dashed: on weights", title_fontsize=8.5, fontsize=8.5, ncols=2)
     for (on, called), colour in zip(ON.items(), VARIANTS, strict=False):
         along = [decay for decay in decays if (on, decay) in arms]
-        lines = {
-            "F / shortcut": (middle, "ratio", "o-", called, False),
-            "F": (below, "branch", "o-", f"F, {called}", True),
-            "weights": (below, "weights", "s:", f"last layer's weights, {called}", True),
-        }
-        for panel, key, style, label, relative in lines.values():
-            places, means = [], []
-            for decay in along:
-                group = arms[on, decay]
-                ends = [last(one, key) / (first(one, key) if relative else 1) for one in group.found]
-                places.append(decays.index(decay))
-                means.append(float(np.mean(ends)))
-                panel.plot([places[-1]] * len(ends), ends, style[0], color=colour, markersize=3.5, url=group.name)
-            if places:
-                panel.plot(places, means, style[1:], color=colour, linewidth=1.4, label=label)
+        places = [decays.index(decay) for decay in along]
+        for panel, key, mark, style, label in (
+            (middle, "ratio", "o", "-", called),
+            (below, "branch", "o", "-", f"F, {called}"),
+            (below, "weights", "s", ":", f"last layer's weights, {called}"),
+        ):
+            sizes = [sizes_of(arms[on, decay], key, relative=panel is below) for decay in along]
+            for place, decay, of_seeds in zip(places, along, sizes, strict=True):
+                points = [place] * len(of_seeds), of_seeds
+                panel.plot(*points, mark, color=colour, markersize=3.5, url=arms[on, decay].name)
+            if along:
+                panel.plot(places, list(map(np.mean, sizes)), style, color=colour, linewidth=1.4, label=label)
     above.set_xlabel("block")
     for panel in (middle, below):
         panel.set_xticks(range(len(decays)), [written(decay) for decay in decays])

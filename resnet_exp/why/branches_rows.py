@@ -42,6 +42,12 @@ def first(one: Diagnosis, key: str) -> float:
     return median(one, key, step=steps_of(one)[0])
 
 
+def in_last_stage(one: Diagnosis, key: str, *, step: int) -> float:
+    """The mean over the blocks of the last stage."""
+    stages = column(one, "stage", step=step)
+    return float(column(one, key, step=step)[stages == stages.max()].mean())
+
+
 def decay_of(one: Diagnosis) -> float:
     return float(one.choices["weight_decay"])
 
