@@ -94,6 +94,12 @@ def test_what_weight_decay_makes_of_branches() -> None:
     assert text.endswith("of resnet8-weight_decay0.001-weight_decay_onall, keeps 0.41 of its size at the start.")
 
 
+def test_a_branch_that_does_not_end_in_bn_has_no_gamma() -> None:
+    ends = [rows_at(60, [1.0, 1.0, size], 2.0, gamma=NAN, weights=size) for size in (4.0, 2.0)]
+    text = sentence([swept(0.0, "all", ends[0]), swept(0.001, "all", ends[1])])
+    assert "(1 seed); its shortcut 1.00 and the weights of its last layer 0.50 times." in text
+
+
 def test_without_decay_one_run_stands_for_both() -> None:
     text = sentence([swept(0.0, "all", NONE), swept(0.001, "weights", WEIGHTS)])
     assert "0.50 and 0.55 times its shortcut with a weight decay of 0 and 0.001 on weights alone" in text
