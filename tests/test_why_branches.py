@@ -83,8 +83,8 @@ def test_what_weight_decay_makes_of_branches() -> None:
     found[1] = swept(0.001, "all", rows_at(60, [0.2, 0.41, 0.6], 1.0, gamma=0.4, weights=1.0))
     text = sentence(found)
     assert text.startswith(
-        "The median branch of resnet8 ends at 0.50 and 0.41 times its shortcut with a weight decay of 0 and 0.001 on"
-        " all parameters and 0.50 and 0.55 times its shortcut with a weight decay of 0 and 0.001 on weights alone."
+        "By weight decay, the median branch of resnet8 ends at 0.50 and 0.41 times its shortcut for 0 and 0.001 on all"
+        " parameters; and at 0.50 and 0.55 times its shortcut for 0 and 0.001 on weights alone."
         " 0.001 on all parameters leaves F 0.41 times as large as no decay does (95 % interval 0.34 to 0.47, 2 seeds);"
         " its shortcut 0.50, its gamma 0.40 and the weights of its last layer 0.25 times."
         " 0.001 on weights alone leaves F 1.10 times as large as no decay does (2 seeds);"
@@ -102,7 +102,7 @@ def test_a_branch_that_does_not_end_in_bn_has_no_gamma() -> None:
 
 def test_without_decay_one_run_stands_for_both() -> None:
     text = sentence([swept(0.0, "all", NONE), swept(0.001, "weights", WEIGHTS)])
-    assert "0.50 and 0.55 times its shortcut with a weight decay of 0 and 0.001 on weights alone" in text
+    assert "0.50 and 0.55 times its shortcut for 0 and 0.001 on weights alone" in text
     assert "0.001 on weights alone leaves F 1.10 times as large as no decay does (1 seed)" in text
     assert "So decay" not in text  # one seed tells nothing of the spread
 

@@ -28,9 +28,7 @@ def of_decays(name: str, arms: Arms) -> list[str]:
         along = sorted(decay for kind, decay in arms if kind == on)
         if along:
             ratios = listed([mean_text([*ends(arms[on, decay], "ratio").values()])[0] for decay in along])
-            clauses.append(
-                f"{ratios} times its shortcut with a weight decay of {listed([*map(written, along)])} on {called}"
-            )
+            clauses.append(f"{ratios} times its shortcut for {listed([*map(written, along)])} on {called}")
         if len(along) < 2 or along[0] > 0:
             continue
         most, none = arms[on, along[-1]], arms[on, 0.0]
@@ -45,7 +43,7 @@ def of_decays(name: str, arms: Arms) -> list[str]:
             )
             if len(against["branch"]) > 1:
                 verdicts.append(f"on {called} {change(against['branch'])}")
-    said = [f"The median branch of {name} ends at {listed(clauses)}.", *text]
+    said = [f"By weight decay, the median branch of {name} ends at {'; and at '.join(clauses)}.", *text]
     return [*said, f"So decay {listed(verdicts)}."] if verdicts else said
 
 
@@ -72,7 +70,7 @@ def of_training(group: Group) -> str:
         text += f", as F itself becomes {changes} times what they were"
     cosines = [[in_last_stage(one, "cosine", step=step) for one in group.found] for step in (steps[0], steps[-1])]
     if np.isfinite(cosines).all():
-        begin, end = (mean_text(over_seeds)[0] for over_seeds in cosines)
+        begin, end = (mean_text(over_seeds, form="z.2f")[0] for over_seeds in cosines)  # never -0.00
         text += f"; in the last stage its cosine with the negative gradient goes from {begin} to {end}"
     return text + "."
 

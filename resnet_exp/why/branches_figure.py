@@ -64,7 +64,8 @@ def draw_depths(groups: Sequence[Group], *, colours: Mapping[int, str], above: A
     above.set_xlabel("block")
     middle.set_xlabel("block")
     below.set_xlabel("step")
-    above.legend(frameon=False, labelcolor=[readable(colours[group.depth]) for group in groups])
+    readably = [readable(colours[group.depth]) for group in groups]
+    above.legend(labelcolor=readably, loc="upper right", framealpha=0.8, edgecolor="none")
 
 
 def sizes_of(group: Group, key: str, *, relative: bool) -> list[float]:
@@ -87,7 +88,14 @@ def draw_decays(arms: Arms, *, decays: Sequence[float], above: Axes, middle: Axe
     above.plot(np.arange(1, len(start) + 1), start, ":", color="0.3", linewidth=1.1, label="before step 1")
     for number, decay in enumerate(decays):
         above.plot([], [], color=colours[number], label=written(decay))
-    above.legend(frameon=False, title="weight decay; dashed: on weights", title_fontsize=8.5, fontsize=8.5, ncols=2)
+    above.legend(
+        frameon=False,
+        title="weight decay; dashed: on weights",
+        title_fontsize=8.5,
+        fontsize=8.5,
+        ncols=2,
+        loc="upper right",
+    )
     for (on, called), colour in zip(ON.items(), VARIANTS, strict=False):
         along = [decay for decay in decays if (on, decay) in arms]
         places = [decays.index(decay) for decay in along]
@@ -106,4 +114,4 @@ def draw_decays(arms: Arms, *, decays: Sequence[float], above: Axes, middle: Axe
     for panel in (middle, below):
         panel.set_xticks(range(len(decays)), [written(decay) for decay in decays])
         panel.set_xlabel("weight decay")
-        panel.legend(frameon=False, fontsize=8.5)
+        panel.legend(frameon=False, fontsize=8.5, loc="lower left")
