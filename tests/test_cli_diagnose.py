@@ -60,6 +60,18 @@ def test_a_net_that_nobody_trained_is_asked_at_initialisation(command: Command, 
     assert summary["status"] == "completed"
 
 
+def test_a_question_that_does_not_fit_a_net_is_passed_over_among_others(trained: Path, command: Command) -> None:
+    for words in (("from=outputs/mine", "what=branches"), ("from=outputs/mine/plain8/seed0", "what=all")):
+        done = command("task=diagnose", *words)
+        assert done.returncode == 0, done.stderr
+        assert "what=branches: plain8 has no shortcut beside which its layers are a branch" in done.stdout
+    assert (trained / "resnet8" / "seed0" / "diagnostics" / "branches.csv").exists()
+    assert (trained / "plain8" / "seed0" / "diagnostics" / "responses.csv").exists()
+    assert not (trained / "plain8" / "seed0" / "diagnostics" / "branches.json").exists()
+    done = command("task=diagnose", "from=outputs/mine/plain8/seed0", "what=branches")
+    assert_one_message(done.returncode, done.stderr, "plain8 has no shortcut", "ask it of a residual net")
+
+
 def test_impossible_commands_are_refused_with_one_message(trained: Path, command: Command) -> None:
     for words, parts in (
         (("task=diagnose", "from=outputs/none"), ("from=outputs/none: no run folder",)),

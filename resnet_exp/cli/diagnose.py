@@ -69,6 +69,7 @@ def diagnose(config: Config, path: Path, *, given: Collection[str], draw: bool) 
                 of_one,
                 folder,
                 what=config.what,
+                pass_over="all" in config.what or len(runs) > 1,
                 check=check,
                 turn=workers.number(),
                 quiet=workers.is_worker(),

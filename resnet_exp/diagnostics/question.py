@@ -16,13 +16,18 @@ KEEP_EVERY = 30.0  # seconds after which what is measured is written down, lest 
 log = logging.getLogger(__name__)
 
 
+class DoesNotFit(ValueError):  # noqa: N818
+    """A question that has no meaning for a net; one of several is passed over."""
+
+
 @dataclass(frozen=True)
 class Question:
     """One `what=`.
 
     Args:
         what: its name, and that of its files.
-        choices: what the numbers depend on besides the run's settings, of a case; goes into the record.
+        choices: what the numbers depend on besides the run's settings, of a case; goes into the record. Raises
+            `DoesNotFit` if the question does not fit the net.
         pieces: how many pieces `measure` yields, of a case.
         measure: yields the rows of one piece after another, of a case and the rows that are known already: those it
             leaves out. All rows have the same keys.
@@ -43,7 +48,7 @@ def ask(question: Question, case: Case, *, check: Callable[[], None], fresh: boo
         quiet: no bar.
 
     Raises:
-        ValueError: the question does not fit the net.
+        DoesNotFit: the question does not fit the net.
         OSError: the run folder cannot be written.
     """
     choices = question.choices(case) | {"step": case.step, "weights": case.digest}

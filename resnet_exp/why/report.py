@@ -7,11 +7,11 @@ from resnet_exp.study import report
 from resnet_exp.study.figure import save
 from resnet_exp.study.page import ShownFigure
 from resnet_exp.study.statistics import MARGIN
-from resnet_exp.why import information, lesion, responses
+from resnet_exp.why import branches, information, lesion, responses
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import gather
 
-ARGUMENTS: tuple[Argument, ...] = (responses.ARGUMENT, lesion.ARGUMENT, information.ARGUMENT)
+ARGUMENTS: tuple[Argument, ...] = (responses.ARGUMENT, branches.ARGUMENT, lesion.ARGUMENT, information.ARGUMENT)
 
 
 def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = MARGIN) -> str:

@@ -1,0 +1,117 @@
+"""The figure of residual branches: how large beside their shortcuts, which way they point, what weight decay does."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from resnet_exp.runs.diagnostics import Diagnosis
+from resnet_exp.study.figure import VARIANTS, colours_of, readable
+from resnet_exp.why.branches_rows import ON, Arms, column, decay_of, first, last, median, steps_of, sweeps, written
+from resnet_exp.why.measured import Group, caption, grouped
+
+
+def draw(found: Sequence[Diagnosis]) -> Figure:
+    """A column for each kind of net; or, where weight decay was varied, for each net."""
+    groups = grouped(found)
+    nets = sweeps(groups)
+    titles = [*nets] or list(dict.fromkeys(group.variant for group in groups))
+    figure = Figure(figsize=(max(1.6 + 3.9 * len(titles), 6.5), 9), layout="constrained")
+    panels = figure.subplots(3, len(titles), squeeze=False, sharey="row")
+    colours = colours_of(sorted({group.depth for group in groups}))
+    decays = sorted({decay_of(one) for one in found})
+    for title, (above, middle, below) in zip(titles, panels.T, strict=True):
+        above.set_title(title, fontweight="bold")
+        if nets:
+            draw_decays(nets[title], decays=decays, above=above, middle=middle, below=below)
+        else:
+            members = [group for group in groups if group.variant == title]
+            draw_depths(members, colours=colours, above=above, middle=middle, below=below)
+    rows = ("F / shortcut", "F / shortcut, median block", "size against the start") if nets else None
+    for row, label in zip(panels, rows or ("F / shortcut", "cosine", "F / shortcut, median block"), strict=True):
+        row[0].set_ylabel(label)
+        for panel in row:
+            panel.spines[["top", "right"]].set_visible(False)
+            panel.grid(axis="y", color="0.92", linewidth=0.8)
+            panel.set_axisbelow(True)
+    for row in panels[[0, 1, 2] if nets else [0, 2]]:
+        highest = max(panel.dataLim.y1 for panel in row)
+        row[0].set_ylim(0, 1.08 * highest if 0 < highest < np.inf else None)
+    figure.supxlabel(caption(found), fontsize=8.5, color="0.35")
+    return figure
+
+
+def draw_depths(groups: Sequence[Group], *, colours: Mapping[int, str], above: Axes, middle: Axes, below: Axes) -> None:
+    """The ratio and the cosine of each block, and how the median ratio changes; a colour a depth, a line a seed;
+    dotted: at initialisation."""
+    for group in groups:
+        colour = colours[group.depth]
+        for one in group.found:
+            steps, url = steps_of(one), f"{group.name} seed {one.subject.seed}"
+            for panel, key in ((above, "ratio"), (middle, "cosine")):
+                values = column(one, key, step=steps[-1])
+                panel.plot(np.arange(1, len(values) + 1), values, color=colour, linewidth=1.3, url=url)
+            ratios = [median(one, "ratio", step=step) for step in steps]
+            below.plot(steps, ratios, "o-", color=colour, linewidth=1.3, markersize=3.5, url=url)
+        one = group.found[0]
+        if (start := steps_of(one)[0]) != steps_of(one)[-1]:
+            for panel, key in ((above, "ratio"), (middle, "cosine")):
+                values = column(one, key, step=start)
+                panel.plot(np.arange(1, len(values) + 1), values, ":", color=colour, linewidth=1.1)
+        above.plot([], [], color=colour, label=f"{group.depth} layers")
+    middle.axhline(0, color="0.6", linewidth=0.8, zorder=1)
+    above.set_xlabel("block")
+    middle.set_xlabel("block")
+    below.set_xlabel("step")
+    readably = [readable(colours[group.depth]) for group in groups]
+    above.legend(labelcolor=readably, loc="upper right", framealpha=0.8, edgecolor="none")
+
+
+def sizes_of(group: Group, key: str, *, relative: bool) -> list[float]:
+    """The median block's after the last update, for each seed; `relative` to that at the start."""
+    if not relative:
+        return [last(one, key) for one in group.found]
+    return [last(one, key) / start for one in group.found if (start := first(one, key))]
+
+
+def draw_decays(arms: Arms, *, decays: Sequence[float], above: Axes, middle: Axes, below: Axes) -> None:
+    """The ratio of each block, a colour a weight decay; then against weight decay, a colour for what decays: the median
+    ratio, and the sizes of the median branch and of its last layer's weights against those at the start."""
+    colours = colours_of([*range(len(decays))])
+    for (on, decay), group in sorted(arms.items()):
+        ends = np.array([column(one, "ratio", step=steps_of(one)[-1]) for one in group.found]).mean(0)
+        colour, style = colours[decays.index(decay)], "-" if on == "all" else "--"
+        above.plot(np.arange(1, len(ends) + 1), ends, style, color=colour, linewidth=1.3, url=group.name)
+    one = next(iter(arms.values())).found[0]
+    start = column(one, "ratio", step=steps_of(one)[0])
+    above.plot(np.arange(1, len(start) + 1), start, ":", color="0.3", linewidth=1.1, label="before step 1")
+    for number, decay in enumerate(decays):
+        above.plot([], [], color=colours[number], label=written(decay))
+    above.legend(
+        frameon=False,
+        title="weight decay; dashed: on weights",
+        title_fontsize=8.5,
+        fontsize=8.5,
+        ncols=2,
+        loc="upper right",
+    )
+    for (on, called), colour in zip(ON.items(), VARIANTS, strict=False):
+        along = [decay for decay in decays if (on, decay) in arms]
+        places = [decays.index(decay) for decay in along]
+        for panel, key, mark, style, label in (
+            (middle, "ratio", "o", "-", called),
+            (below, "branch", "o", "-", f"F, {called}"),
+            (below, "weights", "s", ":", f"last layer's weights, {called}"),
+        ):
+            sizes = [sizes_of(arms[on, decay], key, relative=panel is below) for decay in along]
+            for place, decay, of_seeds in zip(places, along, sizes, strict=True):
+                points = [place] * len(of_seeds), of_seeds
+                panel.plot(*points, mark, color=colour, markersize=3.5, url=arms[on, decay].name)
+            if along:
+                panel.plot(places, list(map(np.mean, sizes)), style, color=colour, linewidth=1.4, label=label)
+    above.set_xlabel("block")
+    for panel in (middle, below):
+        panel.set_xticks(range(len(decays)), [written(decay) for decay in decays])
+        panel.set_xlabel("weight decay")
+        panel.legend(frameon=False, fontsize=8.5, loc="lower left")
