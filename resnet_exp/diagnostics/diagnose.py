@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from resnet_exp.config import Config
-from resnet_exp.diagnostics import lesion, responses
+from resnet_exp.diagnostics import lesion, responses, surface
 from resnet_exp.diagnostics.case import open_case
 from resnet_exp.diagnostics.question import Question, ask
 
-QUESTIONS: dict[str, Question] = {module.QUESTION.what: module.QUESTION for module in (responses, lesion)}
+QUESTIONS: dict[str, Question] = {module.QUESTION.what: module.QUESTION for module in (responses, lesion, surface)}
 
 
 def diagnose_run(
