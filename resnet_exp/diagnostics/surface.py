@@ -10,7 +10,6 @@ batch's own (`batch`), as in training, which leave the stored ones alone.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -77,10 +76,14 @@ def in_table(value: float) -> float:
 def around(path: Trajectory) -> list[Point]:
     """A grid that holds the trajectory, with a margin."""
     axes = []
-    for along in zip(*path.coordinates, strict=True):
-        margin = MARGIN * (max(along) - min(along))
-        axes.append(evenly(min(along) - margin, max(along) + margin, PLANE_POINTS))
-    return list(product(*axes))
+    for places in zip(*path.coordinates, strict=True):
+        margin = MARGIN * (max(places) - min(places))
+        axes.append(evenly(min(places) - margin, max(places) + margin, PLANE_POINTS))
+    return grid(*axes)
+
+
+def grid(alphas: Sequence[float], betas: Sequence[float]) -> list[Point]:
+    return [(alpha, beta) for alpha in alphas for beta in betas]
 
 
 @contextmanager
@@ -122,9 +125,7 @@ def batches_of(case: Case, *, most: int) -> list[tuple[Tensor, Tensor]]:
     ]
 
 
-def rows_at(
-    model: Network, batches: Sequence[tuple[Tensor, Tensor]], *, modes: Sequence[str], where: Row
-) -> list[Row]:
+def rows_at(model: Network, batches: Sequence[tuple[Tensor, Tensor]], *, modes: Sequence[str], where: Row) -> list[Row]:
     """A row for each kind of BN statistics of the net as it is."""
     rows: list[Row] = []
     for mode in modes:
@@ -144,12 +145,12 @@ def measure(case: Case, known: Sequence[Row]) -> Iterator[list[Row]]:
         random = filter_normalised(movable(case.load(case.steps[-1])), seed=SEED, number=2)
         line = [(alpha, 0.0) for alpha in evenly(-REACH, REACH, LINE_POINTS)]
         yield from walk(case, "line", random, line, most=LINE_IMAGES, modes=modes, done=done)
-        plane = list(product(evenly(-REACH, REACH, PLANE_POINTS), repeat=2))
-        yield from walk(case, "plane", random, plane, most=PLANE_IMAGES, modes=modes, done=done)
+        places = evenly(-REACH, REACH, PLANE_POINTS)
+        yield from walk(case, "plane", random, grid(places, places), most=PLANE_IMAGES, modes=modes, done=done)
         if path is not None:
             yield from along(case, path, modes=modes, done=done)
             axes = [[part.to(case.parts.device) for part in axis] for axis in path.directions]
-            # Far from the last weights their statistics say nothing; a trained net's own path is what we look at.
+            # With a batch's own statistics alone: so far away the stored ones of the last weights say nothing.
             yield from walk(case, "pca", axes, around(path), most=PLANE_IMAGES, modes=modes[-1:], done=done)
     finally:
         case.load(case.steps[-1])
