@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study.figure import MANY
@@ -27,12 +27,11 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
     """A column for each net: contours with the stored BN statistics, with the batch's own, and the line of both."""
     groups = shown(grouped(found))
     planes = planes_of(groups)
-    figure = Figure(figsize=(max(1.4 + 2.3 * len(groups), 6.5), 2.4 + 2.4 * len(planes)), layout="constrained", dpi=DPI)
+    figure = Figure(figsize=(max(1.4 + 2.3 * len(groups), 6.5), 2.4 + 2.4 * len(planes)), layout="compressed", dpi=DPI)
     panels = figure.subplots(len(planes) + 1, len(groups), squeeze=False, sharey="row", sharex=True)
     for row, (mode, measured) in zip(panels, planes.items(), strict=False):
         levels = levels_of(measured)
         for panel, group, plane in zip(row, groups, measured, strict=True):
-            panel.set_aspect("equal")
             if plane is None:
                 panel.text(0, 0, "no BN", ha="center", va="center", color="0.35")
                 continue
@@ -40,13 +39,17 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
             panel.plot([0], [0], "+", color="white", markersize=7, url=f"{group.name} seed {first_seed(group)}")
         row[0].set_ylabel("beta")
         colour_bar(figure, drawn, list(row), levels=levels, label=f"loss, {MODES[mode]}")
+    for panel in panels.flat:
+        panel.set_box_aspect(1)
     for above, panel, group in zip(panels[0], panels[-1], groups, strict=True):
         above.set_title(group.name, fontweight="bold")
         draw_lines(panel, group)
         panel.set_xlabel("alpha")
     low, high = panels[-1][0].get_ylim()
     panels[-1][0].set_ylim(max(low, LOWEST), min(high, 10 * HIGHEST))
+    panels[-1][0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=20))
     panels[-1][0].yaxis.set_major_formatter(FuncFormatter(plainly))
+    panels[-1][0].yaxis.set_minor_locator(NullLocator())
     panels[-1][0].set_ylabel("loss on the line")
     handles, labels = panels[-1][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), frameon=False, fontsize=8.5)
