@@ -24,12 +24,19 @@ class ShownFigure:
         figure: an `<svg>` element.
         shows: what the figure shows, in words; its caption, and what a screen reader is told.
         sentence: what is seen, with the number that decides; empty: the page says it elsewhere.
+        more: figures that stand below it under the same heading and sentence; most have none.
     """
 
     heading: str
     figure: str
     shows: str
     sentence: str = ""
+    more: Sequence["ShownFigure"] = ()
+
+    @property
+    def all(self) -> list["ShownFigure"]:
+        """Itself and those below it."""
+        return [self, *self.more]
 
 
 LONG = 30  # characters; text columns with longer cells are set in several lines

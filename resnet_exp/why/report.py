@@ -1,17 +1,21 @@
 """The study's report with its section "Why": every argument for which something was measured in the study's folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_exp.files import replace_text
+from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study import report
-from resnet_exp.study.figure import save
+from resnet_exp.study.figure import FORMATS, save
 from resnet_exp.study.page import ShownFigure
 from resnet_exp.study.statistics import MARGIN
-from resnet_exp.why import branches, information, lesion, responses
-from resnet_exp.why.argument import Argument
+from resnet_exp.why import branches, information, lesion, responses, surface
+from resnet_exp.why.argument import Argument, Drawing
 from resnet_exp.why.measured import gather
 
-ARGUMENTS: tuple[Argument, ...] = (responses.ARGUMENT, branches.ARGUMENT, lesion.ARGUMENT, information.ARGUMENT)
+ARGUMENTS: tuple[Argument, ...] = tuple(
+    module.ARGUMENT for module in (responses, branches, lesion, information, surface)
+)
 
 
 def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = MARGIN) -> str:
@@ -22,7 +26,7 @@ def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = M
 
 
 def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownFigure], list[str]]:
-    """Draws into `out` the figure of every argument for which something was measured.
+    """Draws into `out` the figures of every argument for which something was measured.
 
     Returns:
         What the page shows of each; and what is left out and why, a line each.
@@ -37,8 +41,20 @@ def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownFigure], list[s
         if found:
             save(argument.draw(found), out / argument.what)
             svg = report.embedded(out / argument.what, prefix=f"{argument.what}-")
-            shown.append(ShownFigure(argument.heading, svg, argument.shows, argument.sentence(found)))
+            more = [figure for drawing in argument.more if (figure := drawn(drawing, found, out=out))]
+            shown.append(ShownFigure(argument.heading, svg, argument.shows, argument.sentence(found), more))
     return shown, left_out
+
+
+def drawn(drawing: Drawing, found: Sequence[Diagnosis], *, out: Path) -> ShownFigure | None:
+    """Draws a further figure into `out`; None if it has nothing to show, and an earlier one goes."""
+    figure = drawing.draw(found)
+    if figure is None:
+        for suffix in FORMATS:
+            (out / f"{drawing.name}.{suffix}").unlink(missing_ok=True)
+        return None
+    save(figure, out / drawing.name)
+    return ShownFigure("", report.embedded(out / drawing.name, prefix=f"{drawing.name}-"), drawing.shows)
 
 
 def write_why(*folders: Path, out: Path) -> str:
