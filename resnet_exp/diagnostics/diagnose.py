@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from resnet_exp.config import Config
-from resnet_exp.diagnostics import responses
+from resnet_exp.diagnostics import gradients, responses
 from resnet_exp.diagnostics.case import open_case
 from resnet_exp.diagnostics.question import Question, ask
 
-QUESTIONS: dict[str, Question] = {module.QUESTION.what: module.QUESTION for module in (responses,)}
+QUESTIONS: dict[str, Question] = {module.QUESTION.what: module.QUESTION for module in (responses, gradients)}
 
 
 def diagnose_run(
