@@ -1,12 +1,12 @@
-"""How large the loss gradient is at each layer: do gradients vanish, explode, or keep their size on their way back?
+"""How large the loss gradient is at each layer: does it vanish, explode, or keep its size on its way back?
 
-[P1] 4.1 of arXiv 1512.03385 says of plain nets with BN that "backward propagated gradients exhibit healthy norms"; with BN
-they grow from layer to layer towards the input (Yang et al., arXiv 1902.08129, theorem 3.10). So measure it: on the batch
-that the next update of the run trains on, in training mode, in float32, before the first step and at every step whose
-weights were kept.
+Of plain nets with BN, arXiv 1512.03385 says in 4.1 that gradients "exhibit healthy norms"; by theory they grow from
+layer to layer towards the input (Yang et al., arXiv 1902.08129, theorem 3.10). So here they are measured: on the batch
+that the next update of the run trains on, in training mode, in float32, at every step whose weights were kept.
 
-`output` is the Frobenius norm, over the batch, of the gradient of the mean loss in what the layer itself puts out, before
-BN. Nothing is divided out: where a stage halves the map and doubles the channels, a norm is over half as many numbers.
+`output` is the Frobenius norm, over the batch, of the gradient of the mean loss in what the layer itself puts out,
+before BN. Nothing is divided out: where a stage halves the map and doubles the channels, it is over half as many
+numbers. `response` is the root mean square of the layer's response, after BN where BN follows at once.
 """
 
 import math
@@ -100,8 +100,6 @@ def gradients(case: Case, *, step: int) -> list[Row]:
     weights = [layer.module.get_parameter("weight") for layer in layers]
     found: list[Row] = [
         {"step": step, "layer": number, "name": layer.name, "stage": layer.stage, "block": layer.block}
-        # in order whatever the order in which the hooks fill them in
-        | dict.fromkeys(("loss", "output", "weight_gradient", "weight", "response"), 0.0)
         for number, layer in enumerate(layers, start=1)
     ]
     with eager(), in_training(model), watched(layers, found), torch.enable_grad():

@@ -8,11 +8,11 @@ from resnet_exp.study.figure import save
 from resnet_exp.study.page import ShownArgument
 from resnet_exp.study.statistics import MARGIN
 from resnet_exp.study.svg import embeddable
-from resnet_exp.why import responses
+from resnet_exp.why import gradients, responses
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import gather
 
-ARGUMENTS: tuple[Argument, ...] = (responses.ARGUMENT,)
+ARGUMENTS: tuple[Argument, ...] = (responses.ARGUMENT, gradients.ARGUMENT)
 
 
 def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = MARGIN) -> str:
