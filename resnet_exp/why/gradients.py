@@ -50,13 +50,13 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
             for panel, (_, numbers) in zip(column, ROWS, strict=True):
                 draw_net(panel, group, numbers, colour=colours[group.depth])
         draw_prediction(column[0], members[-1])
-        column[0].set_title(variant, fontweight="bold")
+        column[0].set_title(variant, fontweight="bold", pad=20)  # what theory says stands below
         column[-1].set_xlabel("layer, in order")
     for row, (label, _) in zip(panels, ROWS, strict=True):
         row[0].set_ylabel(label)
         for panel in row:
             panel.set_yscale("log")
-            panel.set_xlim(left=1)
+            panel.set_xlim(left=0)
             panel.spines[["top", "right"]].set_visible(False)
             panel.grid(axis="y", color="0.92", linewidth=0.8)
     handles = [Line2D([], [], color=colour, label=f"{depth} layers") for depth, colour in colours.items()]
@@ -94,8 +94,7 @@ def draw_prediction(panel: Axes, group: Group) -> None:
     layers = np.arange(1, len(start) + 1)
     line = on_a_log_scale(start[-1] * predicted.factor ** (len(start) - layers))
     panel.plot(layers, line, "-.", color="0.35", linewidth=1.1, label=f"{predicted.factor:.3f} a layer: {predicted.of}")
-    panel.legend(frameon=False, fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 0.98), borderaxespad=0)
-    panel.set_title(panel.get_title(), pad=22)
+    panel.legend(frameon=False, fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
 
 
 # The sentence

@@ -53,7 +53,7 @@ def prediction(group: Group) -> Prediction | None:
         return Prediction(1.0, "wide nets without BN or borders")
     if spec.norm == "none" and not group.found[0].choices["zero_init"]:
         # the branch adds as much as the shortcut brings, so the square of the gradient doubles with each block
-        return Prediction(2 ** (1 / (2 * len(spec.block.kernels))), "wide residual nets without BN or borders")
+        return Prediction(2 ** (1 / (2 * len(spec.block.kernels))), "wide v2 nets without BN or borders")
     return None
 
 
