@@ -118,8 +118,23 @@ def test_a_net_that_nobody_trained_has_no_end() -> None:
     assert "instead of" not in sentence([diagnosis("plain8", 4.0, shortcut="none", steps=(0,))])
 
 
+def test_nets_that_diverged_are_drawn_all_the_same() -> None:
+    nothing = {"output": math.nan, "response": math.inf, "weight_gradient": math.nan, "weight": math.nan}
+    rows = [row | nothing if row["step"] == 60 else row for row in PLAIN.rows]
+    lost = make_diagnosis("gradients", "plain8", rows, shortcut="none", choices={"zero_init": False})
+    assert "After 60 steps the gradient is zero or not finite at the first or the last layer." in sentence([lost])
+    nowhere = make_diagnosis("gradients", "plain8", rows[-7:], shortcut="none", choices={"zero_init": False})
+    figures = [draw([one]) for one in (lost, nowhere)]
+    for figure in figures:
+        figure.draw_without_rendering()
+    assert figures[1].axes[0].get_ylim() == (0.1, 10)
+    assert figures[0].axes[0].get_ylim() != (0.1, 10)
+
+
 def test_without_weights_nothing_is_said_or_drawn() -> None:
     """A run that begins from other weights and has not begun."""
     empty = make_diagnosis("gradients", "plain8", [], choices={"zero_init": False})
     assert sentence([empty]) == "There are no weights yet whose gradient could be measured."
-    assert all(not panel.lines for panel in draw([empty]).axes)
+    figure = draw([empty])
+    assert all(not panel.lines for panel in figure.axes)
+    figure.draw_without_rendering()

@@ -54,8 +54,11 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
         column[-1].set_xlabel("layer, in order")
     for row, (label, _) in zip(panels, ROWS, strict=True):
         row[0].set_ylabel(label)
+        shown = [number for panel in row for line in panel.lines for number in line.get_ydata()]
         for panel in row:
             panel.set_yscale("log")
+            if not np.isfinite(shown).any():  # of nets that diverged; a logarithmic axis has no limits of its own
+                panel.set_ylim(0.1, 10)
             panel.set_xlim(left=0)
             panel.spines[["top", "right"]].set_visible(False)
             panel.grid(axis="y", color="0.92", linewidth=0.8)
