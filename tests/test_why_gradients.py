@@ -94,7 +94,8 @@ def test_the_sentence_says_what_the_numbers_are() -> None:
         " After 60 steps the gradient at the first layer is 11 times that at the last (1 seed)."
         " By then the first layer's weights are 2.0 times as large as they were (1 seed), and their gradient, in units"
         " of the weights, 1.8 instead of 3.5."
-        " Before the first step the gradient grows 64 times as much through plain8 as through resnet8 (1 seed)."
+        " So before the first step the ratio of the first layer's gradient to the last's is 64 times as large in plain8"
+        " as in resnet8 (1 seed)."
     )
 
 
@@ -104,7 +105,7 @@ def test_twins_are_compared_seed_by_seed_whichever_grows_more() -> None:
     said = sentence([*plain, *residual])
     assert "through plain8 the gradient shrinks:" in said
     # 2 to the power of 6 in either seed, so there is no spread to make an interval of
-    assert said.endswith("the gradient grows 64 times as much through resnet8 as through plain8 (2 seeds).")
+    assert said.endswith("is 64 times as large in resnet8 as in plain8 (2 seeds).")
 
 
 def test_shallower_nets_are_named_beside_the_deepest() -> None:

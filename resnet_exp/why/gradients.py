@@ -63,7 +63,8 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
             panel.spines[["top", "right"]].set_visible(False)
             panel.grid(axis="y", color="0.92", linewidth=0.8)
     handles = [Line2D([], [], color=colour, label=f"{depth} layers") for depth, colour in colours.items()]
-    legend = figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
+    in_a_row = min(len(handles), 2 + 2 * len(variants))
+    legend = figure.legend(handles=handles, loc="outside upper center", ncols=in_a_row, frameon=False)
     for text, colour in zip(legend.get_texts(), colours.values(), strict=True):
         text.set_color(readable(colour))
     figure.supxlabel(caption(found), fontsize=8.5, color="0.35")
@@ -156,7 +157,7 @@ def trained(group: Group) -> list[str]:
 
 
 def compared(plain: Group, other: Group) -> str:
-    """Through which of two twins the gradient grows more, and how much more."""
+    """In which of two twins the gradient grows more on its way back, and how much more."""
     sizes = [{one.subject.seed: back(one, step=steps_of(one)[0]) for one in group.found} for group in (plain, other)]
     pair = (plain, other)
     over = over_seeds(dict(enumerate(by_seed(*sizes))))
@@ -164,8 +165,11 @@ def compared(plain: Group, other: Group) -> str:
         pair, over = (other, plain), over_seeds(dict(enumerate(by_seed(*sizes[::-1]))))
     if over is None:
         return ""
-    more = f"{over.text} times as much through {pair[0].name} as through {pair[1].name} ({over.known})"
-    return f"{after(steps_of(plain.found[0])[0]).capitalize()} the gradient grows {more}."
+    start = after(steps_of(plain.found[0])[0])
+    return (
+        f"So {start} the ratio of the first layer's gradient to the last's is {over.text} times as large in {pair[0].name}"
+        f" as in {pair[1].name} ({over.known})."
+    )
 
 
 def sentence(found: Sequence[Diagnosis]) -> str:
