@@ -167,8 +167,8 @@ def compared(plain: Group, other: Group) -> str:
         return ""
     start = after(steps_of(plain.found[0])[0])
     return (
-        f"So {start} the ratio of the first layer's gradient to the last's is {over.text} times as large in {pair[0].name}"
-        f" as in {pair[1].name} ({over.known})."
+        f"So {start} the ratio of the first layer's gradient to the last's is {over.text} times as large"
+        f" in {pair[0].name} as in {pair[1].name} ({over.known})."
     )
 
 
