@@ -61,8 +61,8 @@ def growth(one: Diagnosis, *, step: int) -> float:
     """The factor by which the gradient at a layer's output grows from a layer to the one before it.
 
     The least-squares slope of its logarithm against the number of the layer inside the stages, with a constant of its
-    own for each stage: where a stage begins the size of the map jumps. So a stem, alone in its stage, has no say. NaN where a gradient is
-    zero or not finite.
+    own for each stage: where a stage begins the size of the map jumps. So a stem, alone in its stage, has no say. NaN
+    where a gradient is zero or not finite.
     """
     stages, sizes = values(one, key="stage", step=step), values(one, key="output", step=step)
     if not (np.isfinite(sizes) & (sizes > 0)).all():
