@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from resnet_exp.config import Config
-from resnet_exp.diagnostics import branches, information, lesion, responses, surface
+from resnet_exp.diagnostics import branches, gradients, information, lesion, responses, surface
 from resnet_exp.diagnostics.case import open_case
 from resnet_exp.diagnostics.question import DoesNotFit, Question, ask
 
-MODULES = (responses, branches, lesion, information, surface)
+MODULES = (responses, gradients, branches, lesion, information, surface)
 QUESTIONS: dict[str, Question] = {module.QUESTION.what: module.QUESTION for module in MODULES}
 
 log = logging.getLogger(__name__)

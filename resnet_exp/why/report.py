@@ -9,12 +9,12 @@ from resnet_exp.study import report
 from resnet_exp.study.figure import FORMATS, save
 from resnet_exp.study.page import ShownFigure
 from resnet_exp.study.statistics import MARGIN
-from resnet_exp.why import branches, information, lesion, responses, surface
+from resnet_exp.why import branches, gradients, information, lesion, responses, surface
 from resnet_exp.why.argument import Argument, Drawing
 from resnet_exp.why.measured import gather
 
 ARGUMENTS: tuple[Argument, ...] = tuple(
-    module.ARGUMENT for module in (responses, branches, lesion, information, surface)
+    module.ARGUMENT for module in (responses, gradients, branches, lesion, information, surface)
 )
 
 

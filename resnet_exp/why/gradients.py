@@ -1,0 +1,199 @@
+"""Do gradients vanish on their way back? Their size at every layer, what theory says of it, and what it means for the
+weights."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from resnet_exp.runs.diagnostics import Diagnosis
+from resnet_exp.study.figure import colours_of, readable
+from resnet_exp.why.argument import Argument
+from resnet_exp.why.growth import (
+    Floats,
+    Over,
+    back,
+    change,
+    forth,
+    growth,
+    over_seeds,
+    prediction,
+    relative,
+    relative_at_first,
+    steps_of,
+    values,
+    weights_grew,
+)
+from resnet_exp.why.measured import Group, by_seed, caption, grouped, listed, twins
+
+ROWS: tuple[tuple[str, Callable[..., Floats]], ...] = (
+    ("gradient\nat the layer's output", partial(values, key="output")),
+    ("response, rms", partial(values, key="response")),
+    ("gradient of the weights\nin units of the weights", relative),
+)
+
+
+def draw(found: Sequence[Diagnosis]) -> Figure:
+    """A row for each of ROWS, a column for each kind of net, a colour for each depth, a line for each seed: solid at
+    the first step that was measured, dashed at the newest; with what theory says of the gradient in the deepest net."""
+    groups = groups_of(found)
+    variants = list(dict.fromkeys(group.variant for group in groups))
+    colours = colours_of(sorted({group.depth for group in groups}))
+    figure = Figure(figsize=(max(1.6 + 3.9 * len(variants), 6.5), 8.4), layout="constrained")
+    panels = figure.subplots(len(ROWS), max(1, len(variants)), squeeze=False, sharey="row", sharex="col")
+    for column, variant in zip(panels.T, variants, strict=False):
+        members = [group for group in groups if group.variant == variant]
+        for group in members:
+            for panel, (_, numbers) in zip(column, ROWS, strict=True):
+                draw_net(panel, group, numbers, colour=colours[group.depth])
+        draw_prediction(column[0], members[-1])
+        column[0].set_title(variant, fontweight="bold", pad=20)  # what theory says stands below
+        column[-1].set_xlabel("layer, in order")
+    for row, (label, _) in zip(panels, ROWS, strict=True):
+        row[0].set_ylabel(label)
+        shown = [number for panel in row for line in panel.lines for number in line.get_ydata()]
+        for panel in row:
+            panel.set_yscale("log")
+            if not np.isfinite(shown).any():  # of nets that diverged; a logarithmic axis has no limits of its own
+                panel.set_ylim(0.1, 10)
+            panel.set_xlim(left=0)
+            panel.spines[["top", "right"]].set_visible(False)
+            panel.grid(axis="y", color="0.92", linewidth=0.8)
+    handles = [Line2D([], [], color=colour, label=f"{depth} layers") for depth, colour in colours.items()]
+    in_a_row = min(len(handles), 2 + 2 * len(variants))
+    legend = figure.legend(handles=handles, loc="outside upper center", ncols=in_a_row, frameon=False)
+    for text, colour in zip(legend.get_texts(), colours.values(), strict=True):
+        text.set_color(readable(colour))
+    figure.supxlabel(caption(found), fontsize=8.5, color="0.35")
+    return figure
+
+
+def groups_of(found: Sequence[Diagnosis]) -> list[Group]:
+    """A run that has not begun, and begins from other weights, has none to measure."""
+    return grouped([one for one in found if one.rows])
+
+
+def on_a_log_scale(line: Floats) -> Floats:
+    """With gaps where a number is zero or none."""
+    return np.where(np.isfinite(line) & (line > 0), line, np.nan)
+
+
+def draw_net(panel: Axes, group: Group, numbers: Callable[..., Floats], *, colour: str) -> None:
+    for one in group.found:
+        steps = steps_of(one)
+        for step, style in zip(sorted({steps[0], steps[-1]}), ("-", "--"), strict=False):
+            line = on_a_log_scale(numbers(one, step=step))
+            url = f"{group.name} seed {one.subject.seed}, {after(step)}"
+            panel.plot(np.arange(1, len(line) + 1), line, style, color=colour, linewidth=1.3, url=url)
+
+
+def draw_prediction(panel: Axes, group: Group) -> None:
+    """From the last layer of a net back, before the first step."""
+    predicted, start = prediction(group), values(group.found[0], key="output", step=0)
+    if predicted is None or not len(start):
+        return
+    layers = np.arange(1, len(start) + 1)
+    line = on_a_log_scale(start[-1] * predicted.factor ** (len(start) - layers))
+    panel.plot(layers, line, "-.", color="0.35", linewidth=1.1, label=f"{predicted.factor:.3f} a layer: {predicted.of}")
+    panel.legend(frameon=False, fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
+
+
+# The sentence
+
+
+def after(step: int) -> str:
+    return f"after {step:,} step{'' if step == 1 else 's'}" if step else "before the first step"
+
+
+def of_group(
+    group: Group, quantity: Callable[..., float], *, newest: bool = False, form: str | None = None
+) -> Over | None:
+    """A number of a net over its seeds, at the first step that was measured or at the newest."""
+    found = {one.subject.seed: quantity(one, step=steps_of(one)[-1 if newest else 0]) for one in group.found}
+    return over_seeds(found, form=lambda value: f"{value:{form}}") if form else over_seeds(found)
+
+
+def of_variant(groups: Sequence[Group]) -> str:
+    """What is seen in the nets of one kind, the deepest last."""
+    deepest, start = groups[-1], after(steps_of(groups[-1].found[0])[0])
+    last = of_group(deepest, back)
+    if last is None:
+        text = [f"In {deepest.name} the gradient is zero or not finite at the first or the last layer {start}."]
+    else:
+        others = [f"{over.text} ({group.name})" for group in groups[:-1] if (over := of_group(group, back))]
+        shown = listed([*others, f"{last.text} ({deepest.name}; {last.known})"])
+        text = [f"On its way back through {deepest.name} the gradient {change(last.mean)}:"]
+        text.append(f"{start}, at the output of the first layer, it is {shown} times as large as at that of the last.")
+    if factor := of_group(deepest, growth, form=".3f"):
+        predicted = prediction(deepest)
+        theory = f"; theory has {predicted.factor:.3f} for {predicted.of}" if predicted else ""
+        text.append(f"Inside the stages each layer hands back {factor.text} times as much ({factor.known}){theory}.")
+    if forward := of_group(deepest, forth):
+        times = f"the last layer responds {forward.text} times as strongly as the first ({forward.known})"
+        text.append(f"On the way forward the signal {change(forward.mean)}: {times}.")
+    return " ".join([*text, *trained(deepest)])
+
+
+def trained(group: Group) -> list[str]:
+    """How it goes on in a net that was trained."""
+    first, *_, newest = [steps_of(group.found[0])[0], *steps_of(group.found[0])]
+    if newest == first:
+        return []
+    then = after(newest).capitalize()
+    text = [f"{then} the gradient is zero or not finite at the first or the last layer."]
+    if over := of_group(group, back, newest=True):
+        text = [f"{then} the gradient at the first layer is {over.text} times that at the last ({over.known})."]
+    grew = of_group(group, weights_grew, newest=True)
+    before, now = of_group(group, relative_at_first), of_group(group, relative_at_first, newest=True)
+    if grew and before and now:
+        size = f"the first layer's weights are {grew.text} times as large as they were ({grew.known})"
+        text.append(
+            f"By then {size}, and their gradient, in units of the weights, {now.text} instead of {before.text}."
+        )
+    return text
+
+
+def compared(plain: Group, other: Group) -> str:
+    """In which of two twins the gradient grows more on its way back, and how much more."""
+    sizes = [{one.subject.seed: back(one, step=steps_of(one)[0]) for one in group.found} for group in (plain, other)]
+    pair = (plain, other)
+    over = over_seeds(dict(enumerate(by_seed(*sizes))))
+    if over and over.mean < 1:
+        pair, over = (other, plain), over_seeds(dict(enumerate(by_seed(*sizes[::-1]))))
+    if over is None:
+        return ""
+    start = after(steps_of(plain.found[0])[0])
+    return (
+        f"So {start} the ratio of the first layer's gradient to the last's is {over.text} times as large"
+        f" in {pair[0].name} as in {pair[1].name} ({over.known})."
+    )
+
+
+def sentence(found: Sequence[Diagnosis]) -> str:
+    """What each kind of net shows, and the deepest plain nets beside their twins."""
+    groups = groups_of(found)
+    variants = list(dict.fromkeys(group.variant for group in groups))
+    text = [of_variant([group for group in groups if group.variant == variant]) for variant in variants]
+    pairs = twins(groups)
+    deepest = max((plain.depth for plain, _ in pairs), default=0)
+    text += [compared(plain, other) for plain, other in pairs if plain.depth == deepest]
+    return " ".join(filter(None, text)) or "There are no weights yet whose gradient could be measured."
+
+
+ARGUMENT = Argument(
+    "gradients",
+    heading="Do gradients vanish?",
+    shows=(
+        "Above: the size of the loss gradient at each layer's output. Middle: the root mean square of each layer's"
+        " response, after BN and before ReLU or addition. Below: the size of the gradient of each layer's weights, in"
+        " units of the weights. All on the batch of the next update, in training mode. A line a seed; solid: before the"
+        " first step; dashed: at the newest checkpoint; grey: by what factor theory lets the gradient grow before the"
+        " first step, from the last layer of the deepest net back. Logarithmic scales: what is zero or not finite is"
+        " left out."
+    ),
+    draw=draw,
+    sentence=sentence,
+)
