@@ -26,6 +26,12 @@ def test_every_yaml_composes(file: Path, settings: Settings, tmp_path: Path, mon
         assert config.study == file.stem
 
 
+def test_nets_of_all_depths_have_one_learning_rate_where_a_warm_up_would_be_the_whole_run(settings: Settings) -> None:
+    for depth in (8, 110):
+        config = settings("experiment=depths", "model=resnet", f"depth={depth}")
+        assert (config.train.steps, config.optim.warmup_steps) == (400, 0)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_composes(model: str, settings: Settings) -> None:
     config = settings(f"model={model}")

@@ -1,9 +1,11 @@
 """The figure of error curves: what is drawn where."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from resnet_exp.study.arms import group_arms
 from resnet_exp.study.curves import draw_curves
@@ -59,19 +61,33 @@ def test_many_panels_stand_in_rows_with_their_scales_at_the_edge(tmp_path: Path)
     assert len({panel.get_ylim() for panel in figure.axes}) == 1
 
 
-def test_many_steps_are_written_short_and_do_not_touch(tmp_path: Path) -> None:
-    for rows in (16, 640):
-        study = tmp_path / str(rows)
-        write_run(study, "plain", 20, 0, [60.0] * rows)
-        write_run(study, "resnet", 20, 0, [60.0] * rows)
-        figure = draw_curves(group_arms(load_runs(study)), caption="")
-        figure.draw_without_rendering()
-        boxes = []
-        for panel in figure.axes:
-            texts = [text for text in panel.get_xticklabels() if text.get_position()[0] <= panel.get_xlim()[1]]
-            shown = [text.get_text() for text in texts]
-            assert ("20k" in shown) == (rows == 640)
-            assert shown[0] == "0"
-            assert len(shown) >= 3
-            boxes += [text.get_window_extent() for text in texts]
-        assert all(one.x1 + 5 < other.x0 for one, other in pairwise(boxes))
+@pytest.mark.parametrize("panels", [2, 10])
+@pytest.mark.parametrize(
+    ("steps", "written"),
+    [
+        (1500, "500"),
+        (6000, "2000"),
+        (9900, "2000"),
+        (10_000, "10k"),
+        (15_000, "5k"),
+        (64_000, "20k"),
+        (600_000, "200k"),
+    ],
+)
+def test_steps_are_written_alike_and_do_not_touch(tmp_path: Path, steps: int, written: str, panels: int) -> None:
+    for number in range(panels):
+        run = write_run(tmp_path, "resnet", 20, 0, [60.0], suffix=f"-lr0.{number}", steps=steps)
+        file = run / "metrics.csv"
+        file.write_text(file.read_text().replace("\n100,", f"\n{steps},"))
+    figure = draw_curves(group_arms(load_runs(tmp_path)), caption="")
+    figure.draw_without_rendering()
+    for panel in (panel for panel in figure.axes if panel.get_xlabel()):
+        assert panel.get_xlim() == (0, steps)
+        texts = [text for text in panel.get_xticklabels() if text.get_position()[0] <= steps]
+        zero, *shown = [text.get_text() for text in texts]
+        assert zero == "0"
+        assert written in shown
+        assert 2 <= len(shown) <= 6
+        assert all(re.fullmatch(r"\d+k" if steps >= 10_000 else r"\d+", label) for label in shown)
+        boxes = [text.get_window_extent() for text in texts]
+        assert all(one.x1 + 8 < other.x0 for one, other in pairwise(boxes))

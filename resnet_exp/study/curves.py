@@ -47,7 +47,7 @@ def draw_curves(arms: list[Arm], *, caption: str) -> Figure:
         panel.set_xlim(0, steps)
         if steps >= SHORTENED:
             panel.xaxis.set_major_formatter(thousands)
-        panel.locator_params(axis="x", nbins=MOST_TICKS)
+        panel.locator_params(axis="x", nbins=MOST_TICKS, steps=[1, 2, 5, 10])  # not 2.5k, 5k and 7.5k
         panel.set_ylim(*limits)
         label_ends(panel, of_variant, colours=colours)
         for arm in of_variant:
@@ -124,7 +124,7 @@ def add_targets(panel: Axes, arm: Arm) -> None:
 
 
 def thousands(step: float, position: float) -> str:
-    """`10k` for 10,000; `2.5k`; 0 stays 0."""
+    """`10k` for 10,000; 0 stays 0."""
     return f"{step / 1000:g}k" if step else "0"
 
 

@@ -26,11 +26,10 @@ FIGURE_TEXT = (
     "Training error (thin lines) and test error (bold lines) in % against training steps, a panel for each kind of net,"
     " a colour for each depth. Lines are means over seeds, bands one standard deviation. The numbers are in the tables."
 )
-
-
 DEPTH_TEXT = (
     "Final training error (running, left) and test error (right) in % against the number of layers, a line for each"
-    " kind of net. Points are means over seeds, bars their 95 % intervals; hollow: a run diverged or ended at chance."
+    " kind of net. Points are means over seeds, bars 95 % intervals of the mean, which take two seeds. Hollow: a run"
+    " diverged or ended at chance."
 )
 
 
