@@ -71,7 +71,7 @@ def test_a_row_and_a_fold_for_each_run_that_was_evaluated(study: Path, drawn: Pa
     ]
     places = [page.index(part) for part in parts]
     assert places == sorted(places)
-    assert page.count("<svg") == 1 + 3 * 3
+    assert page.count("<svg") == 2 + 3 * 3  # curves, depth; three of each run
     assert page.count("<table") == page.count("<caption") >= 4
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
