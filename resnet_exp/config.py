@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from resnet_exp.grammar import written
+from resnet_exp.grammar import settings_in, written
 
 LAYOUTS = ("cifar", "imagenet", "vgg", "mlp")
 DATASETS = ("cifar10", "cifar100", "image_folder", "synthetic")
-TASKS = ("train", "describe", "evaluate", "diagnose", "export")
+TASKS = ("train", "describe", "evaluate", "diagnose", "export", "grow")
 QUESTIONS = ("responses", "gradients", "branches", "lesion", "information", "surface")  # of task=diagnose
 MOST_SEEDS = 2**64  # what torch's generators take
 
@@ -199,6 +199,7 @@ class Config:
     threads: int | None
     fresh: bool
     init_from: str | None
+    grow_from: list[str] | None
     task: str
     from_: str | None
     weights: str | None
@@ -215,12 +216,16 @@ class Config:
                 raise ValueError(f"{key}={getattr(self, key)}: must be a folder name of letters, digits, '.', '_', '-'")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"device={self.device}: choose auto, cpu, cuda or cuda:N")
-        if self.amp == "False":  # how YAML reads `amp: off`
+        if str(self.amp) == "False":  # how YAML reads `amp: off`
             self.amp = "off"
         choose("amp", self.amp, ("auto", "off", "bf16", "fp16"))
         choose("compile", self.compile, ("auto", True, False))
         at_least("threads", self.threads, 1)
         choose("task", self.task, TASKS)
+        if self.grow_from is not None:
+            check_grow_from(self)
+        if self.task == "grow" and not self.from_:
+            raise ValueError("task=grow: say from=RUN, the run folder of the shallower net, and depth=")
         if self.from_ and self.task == "train":
             raise ValueError(
                 f"from={self.from_}: goes with {', '.join(TASKS[1:])}; init_from= is what a training begins from"
@@ -245,6 +250,16 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @property
+    def shallower(self) -> "Config":
+        """The run from whose weights this one grows: as this one but for what `grow_from` says.
+
+        Raises:
+            ValueError: a value is impossible.
+        """
+        assert self.grow_from is not None
+        return self.updated({"grow_from": None, "fresh": False} | settings_in(self.grow_from))
+
     def updated(self, values: dict[str, Any]) -> "Config":
         """The same with other values, by keys with dots; they are checked together."""
         whole: dict[str, Any] = {}
@@ -254,6 +269,22 @@ class Config:
             (parts.setdefault(section, {}) if section else whole)[leaf] = value
         sections = {section: replace(getattr(self, section), **of_one) for section, of_one in parts.items()}
         return replace(self, **whole, **sections)
+
+
+def check_grow_from(config: Config) -> None:
+    """Raises ValueError unless `grow_from` says how the shallower run differs from this one."""
+    words = written(config.grow_from)
+    if config.init_from is not None:
+        raise ValueError("init_from= and grow_from=: give one; a net begins from one set of weights")
+    for key in settings_in(config.grow_from or []):
+        if key not in all_keys() or key in FREE:
+            raise ValueError(f"grow_from={words}: {key} is no setting that tells a run from another")
+    if config.shallower.depth >= config.depth:
+        shallow, deep = config.shallower.depth, config.depth
+        raise ValueError(
+            f"grow_from={words}: {deep} layers are not more than {shallow}"
+            "\ngive the shallower net's depth, like grow_from=[depth=20], and a larger depth="
+        )
 
 
 def net_config(settings: Mapping[str, Any]) -> NetConfig:

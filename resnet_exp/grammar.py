@@ -1,8 +1,11 @@
 """How a setting is written in a command: as users write it, and as Hydra's grammar reads it."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from omegaconf import OmegaConf
 
 NOT_TEXT = ("null", "true", "false", "nan", "inf")
 
@@ -12,6 +15,22 @@ def written(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return "[" + ",".join(map(written, value)) + "]" if isinstance(value, list) else str(value)
+
+
+def settings_in(words: Sequence[str]) -> dict[str, Any]:
+    """Settings as a command writes them, by keys with dots: [optim.lr=0.1, blocks=[3,3]] -> {"optim.lr": 0.1, ...}.
+
+    Raises:
+        ValueError: a word has no value.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ValueError(f"{word}: not of the form key=value")
+        parsed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))
+        found[key] = parsed["value"]
+    return found
 
 
 def quoted(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from resnet_exp.cli.grow import check_growing
 from resnet_exp.cli.names import run_name, study_dir
 from resnet_exp.config import Config, all_keys, flatten
 from resnet_exp.nets.spec import NetSpec
@@ -38,6 +39,7 @@ def to_config(composed: DictConfig) -> Config:
     config = OmegaConf.to_object(composed)
     assert isinstance(config, Config)
     check_growth(config, net_spec(config.net, image_size=config.data.image_size))
+    check_growing(config)
     return config
 
 

@@ -20,6 +20,7 @@ from resnet_exp.cli import workers
 from resnet_exp.cli.compose import register, to_config
 from resnet_exp.cli.diagnose import diagnose
 from resnet_exp.cli.evaluate import evaluate
+from resnet_exp.cli.grow import begins, grown_from, trained_first
 from resnet_exp.cli.logs import TRACEBACK, kept_log
 from resnet_exp.cli.messages import JobFailedError, explain, fail
 from resnet_exp.cli.names import named_in
@@ -44,6 +45,10 @@ def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) 
     """
     if config.task == "diagnose":
         return diagnose(config, path, given=given, draw=not in_sweep)
+    if config.task == "grow":
+        shallower = Path(str(config.from_)).expanduser()
+        config, path = grown_from(config, given=given)
+        return train(config, RunFolder(path), shallower=shallower)
     if config.from_:
         config, path = of_run(config, given=given)
     if config.task == "describe":
@@ -72,10 +77,17 @@ def called_after(weights: Path) -> str:
     return "-".join(parts[-2:]) if is_ours else weights.stem
 
 
-def train(config: Config, folder: RunFolder) -> None:
-    """`task=train`: writes nothing before it is certain to begin."""
+def train(config: Config, folder: RunFolder, *, shallower: Path | None = None) -> None:
+    """`task=train`: writes nothing before it is certain to begin.
+
+    Args:
+        shallower: the run from whose weights the net is grown, if the settings say that it is; without it the study's
+            is taken, which is trained if it is not there.
+    """
     if not config.fresh and finished(folder):
         return
+    if config.grow_from is not None and shallower is None and begins(config, folder):
+        shallower = trained_first(config, folder.path, train=train)
     with folder, kept_log(folder.path, settings=config.to_dict()):
         make_room(config, folder)
         if finished(folder):  # by another process, in the meantime
@@ -85,7 +97,7 @@ def train(config: Config, folder: RunFolder) -> None:
         begun_by = folder.summary.get("begun_by", cluster_job())
         turn, quiet = workers.number(), workers.is_worker()
         with StopRequest() as stop:
-            train_run(config, folder, stop=stop, turn=turn, quiet=quiet, begun_by=begun_by)
+            train_run(config, folder, stop=stop, turn=turn, quiet=quiet, begun_by=begun_by, shallower=shallower)
             if stop.signum is not None:
                 stop.leave()
 

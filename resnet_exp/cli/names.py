@@ -7,7 +7,7 @@ run under another name: one that was trained alone has the name of its net, in a
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_exp.config import Config, NetConfig, differences, flatten, net_config
+from resnet_exp.grammar import settings_in
 from resnet_exp.nets.table import net_name, net_spec
 from resnet_exp.runs.folder import read_config
 from resnet_exp.runs.schema import kept_defaults
@@ -22,7 +23,7 @@ from resnet_exp.runs.schema import kept_defaults
 # What the name of a run shows anyway, or its folder does.
 NAMED = (
     *("model", "layout", "depth", "block", "shortcut", "bottleneck", "bottleneck_stride", "blocks", "channels", "norm"),
-    *("seed", "study", "name", "experiment"),
+    *("seed", "study", "name", "experiment", "arm", "grow_from"),
 )
 
 
@@ -44,11 +45,32 @@ def run_name(*swept: str, root: DictConfig) -> str:
     If the study holds the same run under another name, that one.
     """
     name = name_of_net(root)
+    if root.grow_from is not None:
+        name += grown(resolved(root, "grow_from"), value_of=lambda key: OmegaConf.select(root, key))
     for key in swept:
-        value = root.data.name if key == "data" else OmegaConf.select(root, key)
-        label = "" if key == "data" else key.rpartition(".")[2]
-        name += "-" + re.sub(r"[^\w.+-]+", "_", f"{label}{value}").strip("_")
+        name += labelled(key, root.data.name if key == "data" else OmegaConf.select(root, key))
     return same_run(name, swept=swept, root=root) or name
+
+
+def labelled(key: str, value: Any) -> str:
+    """What a name says of a setting: `-lr0.05`."""
+    label = "" if key == "data" else key.rpartition(".")[2]
+    return "-" + re.sub(r"[^\w.+-]+", "_", f"{label}{value}").strip("_")
+
+
+def grown(words: Sequence[str], *, value_of: Callable[[str], Any]) -> str:
+    """What a name says of a net that was grown: `-grown20`, and its own values where the shallower run had others.
+
+    Args:
+        words: the run's `grow_from`.
+        value_of: the run's own value of a setting.
+    """
+    try:
+        shallower = settings_in(words)
+    except ValueError:  # said by whoever makes the settings
+        return ""
+    own = {key: value_of(key) for key in shallower if key not in NAMED}
+    return f"-grown{shallower.get('depth', '')}" + "".join(labelled(key, value) for key, value in own.items())
 
 
 def name_of_net(root: DictConfig) -> str:

@@ -7,7 +7,7 @@ from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import check_settings
 from resnet_exp.runs.schema import kept_defaults
 
-GROUPS = ("model", "data", "experiment")  # what a run that exists has chosen already
+GROUPS = ("model", "data", "experiment", "arm")  # what a run that exists has chosen already
 
 
 def settled(config: Config, folder: RunFolder, *, given: set[str]) -> Config:

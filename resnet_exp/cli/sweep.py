@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from resnet_exp.cli import workers
 from resnet_exp.cli.compose import to_config
 from resnet_exp.cli.diagnose import explain_study, runs_of, studies_of
+from resnet_exp.cli.grow import grown_from
 from resnet_exp.cli.messages import explain, fail
 from resnet_exp.cli.names import NAMED, named_in, study_dir
 from resnet_exp.cli.settle import check_source, of_run, settled
@@ -104,6 +105,8 @@ def check(composed: DictConfig, *, given: set[str]) -> Config:
     run_folder = Path(study_dir(root=composed), config.name, f"seed{config.seed}")
     if config.task == "diagnose":
         return runs_of(config, run_folder, given=given)[0][0]
+    if config.task == "grow":
+        return grown_from(config, given=given)[0]
     if config.from_:
         return of_run(config, given=given)[0]
     check_source("weights", config.weights)

@@ -58,10 +58,14 @@ class Case:
         )
 
     @property
+    def begins_as_drawn(self) -> bool:
+        return self.config.init_from is None and self.config.grow_from is None
+
+    @property
     def steps(self) -> list[int]:
         """Those whose weights are known, rising: the first, every snapshot's, the newest checkpoint's."""
         known = {*snapshot_steps(self.path), *([] if self.last is None else [self.step])}
-        return sorted(known | ({0} if self.config.init_from is None else set()))
+        return sorted(known | ({0} if self.begins_as_drawn else set()))
 
     def load(self, step: int) -> Network:
         """The net with its weights after `step` updates (one of `steps`), in eval mode.

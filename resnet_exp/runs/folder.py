@@ -25,6 +25,10 @@ FINISHED = ("completed", "diverged")  # the `status` of a run that is not traine
 log = logging.getLogger(__name__)
 
 
+class InUseError(ValueError):
+    """Another process has a run folder open."""
+
+
 class MetricsFile:
     """`metrics.csv`: a header, then one whole row per evaluation, on disk before `add` returns.
 
@@ -94,14 +98,14 @@ class RunFolder:
         """Makes the folder if there is none, and locks it.
 
         Raises:
-            ValueError: another process has the folder open.
+            InUseError: another process has the folder open.
             OSError: the folder cannot be written.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             self.lock.acquire(timeout=PATIENCE)
         except Timeout:
-            raise ValueError(f"{self.path}: another process is training this run") from None
+            raise InUseError(f"{self.path}: another process is training this run") from None
         for scrap in self.path.glob(SCRAPS):
             scrap.unlink()
         return self

@@ -8,6 +8,7 @@
    the rows of `metrics.csv` that belong to it.
 3. Every net of the literature: `layout`, `norm`, `zero_init`, `bottleneck_stride`; before, there were CIFAR nets alone.
    `data.crop`; before, every crop was `padded`. `init_from`; before, every run began with drawn weights.
+   `grow_from` came without a number: a run that lacks it was not grown.
 """
 
 import re
@@ -64,6 +65,7 @@ def upgrade_settings(settings: Mapping[str, Any], *, path: Path) -> dict[str, An
         upgraded.setdefault("data", {}).setdefault("crop", "padded")
         cifar = {"layout": "cifar", "norm": "batch", "zero_init": False, "bottleneck_stride": "1x1"}
         upgraded = cifar | {"blocks": None, "channels": None, "init_from": None} | upgraded
+    upgraded.setdefault("grow_from", None)
     return upgraded
 
 

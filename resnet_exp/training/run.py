@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_exp.compute.evaluate import recompute_batch_norm, training_batches
+from resnet_exp.compute.grown import grow_into
 from resnet_exp.compute.parts import Parts, prepare, take_up
 from resnet_exp.compute.speed import choose_compile, compile_blocks
 from resnet_exp.compute.totals import Totals
@@ -31,7 +32,14 @@ log = logging.getLogger(__name__)
 
 
 def train_run(
-    config: Config, folder: RunFolder, *, stop: Stop, turn: int = 0, quiet: bool = False, begun_by: str = ""
+    config: Config,
+    folder: RunFolder,
+    *,
+    stop: Stop,
+    turn: int = 0,
+    quiet: bool = False,
+    begun_by: str = "",
+    shallower: Path | None = None,
 ) -> None:
     """`task=train`: trains one net and leaves its run folder complete, or ready to go on.
 
@@ -40,6 +48,7 @@ def train_run(
         turn: which of several runs side by side this is.
         quiet: no bar.
         begun_by: the cluster job in which the run began, to be recorded.
+        shallower: the run folder from whose weights the net is grown, if the settings say that it is and it begins.
 
     Raises:
         ValueError: the folder's checkpoint is damaged, or of a run with other settings or images.
@@ -53,7 +62,11 @@ def train_run(
     where = environment(parts.device, parts.precision, compiled)
     origin = Origin.now(folder.path, config, parts.dataset.fingerprint, where)
     optimizer = build_optimizer(parts.model, config.optim)
-    initial_weights = begin(parts.model, config, folder, resumes=checkpoint is not None)
+    resumes = checkpoint is not None
+    initial_weights = begin(parts.model, config, folder, resumes=resumes)
+    grown = folder.summary.get("grown") if resumes else None
+    if shallower and not resumes:
+        grown = grow_into(parts, config, shallower, check=stop.check)
     state, metrics = State(parts.model, optimizer, parts.precision.scaler(), Totals(parts.device)), ""
     if earlier and checkpoint:
         state.load_state_dict(checkpoint["state"])
@@ -75,6 +88,7 @@ def train_run(
         initial_weights=initial_weights,
     )
     facts |= {"device": describe_device(parts.device), "precision_reason": parts.precision.reason, "begun_by": begun_by}
+    facts |= {"grown": grown} if config.grow_from is not None else {}
     if checkpoint:
         facts["precision_reason"] = folder.summary.get("precision_reason", parts.precision.reason)
         facts["images_per_second"] = folder.summary.get("images_per_second")
@@ -95,6 +109,8 @@ def begin(model: Network, config: Config, folder: RunFolder, *, resumes: bool) -
     Raises:
         ValueError: there are none, or they are another net's.
     """
+    if config.grow_from is not None:
+        return f"grown from {' '.join(config.grow_from)}"  # whose, of every seed, is said elsewhere
     if config.init_from is None:
         return DRAWN
     if resumes:
