@@ -278,13 +278,13 @@ def check_grow_from(config: Config) -> None:
         raise ValueError("init_from= and grow_from=: give one; a net begins from one set of weights")
     for key in settings_in(config.grow_from or []):
         if key not in all_keys() or key in FREE:
-            raise ValueError(f"grow_from={words}: {key} is no setting that tells a run from another")
-    if config.shallower.depth >= config.depth:
-        shallow, deep = config.shallower.depth, config.depth
-        raise ValueError(
-            f"grow_from={words}: {deep} layers are not more than {shallow}"
-            "\ngive the shallower net's depth, like grow_from=[depth=20], and a larger depth="
-        )
+            raise ValueError(f"grow_from={words}: {key} is no setting that makes another run")
+    try:
+        layers = config.shallower.depth
+    except TypeError as error:  # a word for a number
+        raise ValueError(f"grow_from={words}: {error}") from error
+    if layers > config.depth:
+        raise ValueError(f"depth={config.depth}: less than the {layers} layers that it grows from ({words})")
 
 
 def net_config(settings: Mapping[str, Any]) -> NetConfig:

@@ -45,8 +45,11 @@ def quoted(value: Any) -> str:
 
 
 def as_key(word: str) -> str:
-    """A word of a command with the name that a setting has in Python, where `from` cannot be one; and `what=` as the
-    list that it is, whose brackets nobody wants to type."""
+    """A word of a command with the name that a setting has in Python, where `from` cannot be one; `what=` as the list
+    that it is, whose brackets nobody wants to type; and what stands in `grow_from=` in the quotes that `=` takes."""
+    if found := re.fullmatch(r"(\+*grow_from=)\[([^'\"]*)\]", word):
+        inner = re.split(r",(?![^\[]*\])", found[2])  # not within [3,3]
+        return f"{found[1]}[{','.join(map(quoted, inner))}]"
     word = re.sub(r"^(\+*)what=([^\[\]]+)$", r"\1what=[\2]", word)
     return re.sub(r"^(\+*)from=", r"\1from_=", word)
 

@@ -56,7 +56,7 @@ def grown_from(config: Config, *, given: set[str]) -> tuple[Config, Path]:
     begins = {"task": "train", "from_": None, "init_from": None, "grow_from": None}
     config = config.updated(kept | begins)
     flat = flatten(config.to_dict())
-    differing = [key for key in sorted(flat) if key not in FREE and flat[key] != own.get(key)]
+    differing = [key for key in sorted(flat) if key == "depth" or (key not in FREE and flat[key] != own.get(key))]
     config = config.updated({"grow_from": [f"{key}={written(own.get(key))}" for key in differing]})
     if "name" not in given:
         config = config.updated({"name": name_of_grown(config)})

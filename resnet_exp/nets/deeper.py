@@ -10,7 +10,7 @@ from resnet_exp.nets.table import net_name
 
 
 def check_grows(shallow: NetSpec, deep: NetSpec) -> None:
-    """Raises ValueError unless identity blocks at the end of stages make the deeper net of the shallower one."""
+    """Raises ValueError unless identity blocks at the end of stages, or none, make the one net of the other."""
     names = f"{net_name(deep)} from {net_name(shallow)}"
     same_stages = len(shallow.stages) == len(deep.stages)
     if not same_stages or with_blocks_of(shallow, deep) != deep:
@@ -19,9 +19,9 @@ def check_grows(shallow: NetSpec, deep: NetSpec) -> None:
             "\ngive both the same layout, width, shortcut, block and norm"
         )
     pairs = [(one.blocks, other.blocks) for one, other in zip(shallow.stages, deep.stages, strict=True)]
-    if any(before > after for before, after in pairs) or all(before == after for before, after in pairs):
-        raise ValueError(f"cannot grow {names}: it is not deeper\ndepth= takes a net of more layers")
-    if reason := no_identity(deep):
+    if any(before > after for before, after in pairs):
+        raise ValueError(f"cannot grow {names}: a stage has fewer blocks\ndepth= takes a net of more layers")
+    if shallow != deep and (reason := no_identity(deep)):
         raise ValueError(f"cannot grow {names}: {reason}\nany other net grows")
 
 

@@ -19,7 +19,7 @@ from resnet_exp.nets.network import Network
 from resnet_exp.nets.table import paper_warmup
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import Origin
-from resnet_exp.runs.schema import DRAWN
+from resnet_exp.runs.schema import DRAWN, GROWN
 from resnet_exp.runs.snapshots import snapshot_steps
 from resnet_exp.training.facts import describe_device, environment, headline, known_before
 from resnet_exp.training.loop import Saver, columns, train
@@ -110,7 +110,7 @@ def begin(model: Network, config: Config, folder: RunFolder, *, resumes: bool) -
         ValueError: there are none, or they are another net's.
     """
     if config.grow_from is not None:
-        return f"grown from {' '.join(config.grow_from)}"  # whose, of every seed, is said elsewhere
+        return f"{GROWN} {' '.join(config.grow_from)}"  # whose, of every seed, is said elsewhere
     if config.init_from is None:
         return DRAWN
     if resumes:

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
-from resnet_exp.runs.diagnostics import Diagnosis
+from resnet_exp.why.measured import gather
+
+Found = Sequence[Any]  # what an argument is made of: diagnoses, or runs as the study reads them
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Drawing:
 
     name: str
     shows: str
-    draw: Callable[[Sequence[Diagnosis]], Figure | None]
+    draw: Callable[[Found], Figure | None]
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,14 @@ class Argument:
         draw: the figure that compares all nets.
         sentence: what is seen, with the number that decides.
         more: figures that stand below the first; most arguments need none.
+        find: from folders and the question, what was found at or below them, and what is left out and why, a line
+            each; by default the diagnoses that answer it.
     """
 
     what: str
     heading: str
     shows: str
-    draw: Callable[[Sequence[Diagnosis]], Figure]
-    sentence: Callable[[Sequence[Diagnosis]], str]
+    draw: Callable[[Found], Figure]
+    sentence: Callable[[Found], str]
     more: Sequence[Drawing] = ()
+    find: Callable[[Sequence[Path], str], tuple[Found, list[str]]] = gather

@@ -1,20 +1,17 @@
 """The study's report with its section "Why": every argument for which something was measured in the study's folder."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_exp.files import replace_text
-from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study import report
 from resnet_exp.study.figure import FORMATS, save
 from resnet_exp.study.page import ShownFigure
 from resnet_exp.study.statistics import MARGIN
-from resnet_exp.why import branches, gradients, information, lesion, responses, surface
-from resnet_exp.why.argument import Argument, Drawing
-from resnet_exp.why.measured import gather
+from resnet_exp.why import branches, gradients, grow, information, lesion, responses, surface
+from resnet_exp.why.argument import Argument, Drawing, Found
 
 ARGUMENTS: tuple[Argument, ...] = tuple(
-    module.ARGUMENT for module in (responses, gradients, branches, lesion, information, surface)
+    module.ARGUMENT for module in (responses, gradients, branches, lesion, information, surface, grow)
 )
 
 
@@ -26,7 +23,7 @@ def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = M
 
 
 def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownFigure], list[str]]:
-    """Draws into `out` the figures of every argument for which something was measured.
+    """Draws into `out` the figures of every argument for which something was found.
 
     Returns:
         What the page shows of each; and what is left out and why, a line each.
@@ -36,7 +33,7 @@ def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownFigure], list[s
     """
     shown, left_out = [], []
     for argument in ARGUMENTS:
-        found, unread = gather(folders, argument.what)
+        found, unread = argument.find(folders, argument.what)
         left_out += unread
         if found:
             save(argument.draw(found), out / argument.what)
@@ -46,7 +43,7 @@ def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownFigure], list[s
     return shown, left_out
 
 
-def drawn(drawing: Drawing, found: Sequence[Diagnosis], *, out: Path) -> ShownFigure | None:
+def drawn(drawing: Drawing, found: Found, *, out: Path) -> ShownFigure | None:
     """Draws a further figure into `out`; None if it has nothing to show, and an earlier one goes."""
     figure = drawing.draw(found)
     if figure is None:
