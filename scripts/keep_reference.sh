@@ -9,5 +9,6 @@ for folder in outputs/"$study"/*/seed*/; do
     kept=outputs/reference/${folder#outputs/}
     mkdir -p "$kept"
     cp "$folder"/{config.yaml,metrics.csv,summary.json} "$kept"
+    if [ -d "$folder/diagnostics" ]; then cp -r "$folder/diagnostics" "$kept"; fi
 done
 .venv/bin/resnet-exp-report outputs/reference/"$study" > /dev/null

@@ -5,13 +5,18 @@
 #   scripts/reference.sh data=image_folder data.root=DIR            on a folder of images, as they were recorded
 set -euo pipefail
 cd "$(dirname "$0")/.."
-run=(.venv/bin/resnet-exp -m hydra/launcher=parallel)
+exp=${RESNET_EXP:-.venv/bin/resnet-exp}
+run=("$exp" -m hydra/launcher=parallel)
 images=("${@:-data=cifar10}")
 
 # The paper's recipe, where there is a GPU: eleven minutes of an H200 that NVIDIA's MPS shares among the four runs.
 if command -v nvidia-smi > /dev/null; then
     "${run[@]}" "${images[@]}" experiment=degradation depth=20,56 hydra.launcher.n_jobs=4 threads=2 compile=false
 fi
+
+# Both halves of the claim on a CPU; half an hour on two cores with native bf16. Then every question to its nets.
+"${run[@]}" "${images[@]}" experiment=both_halves seed=0 depth=20,56
+"$exp" task=diagnose from=outputs/both_halves
 
 # The border and the precision that were usual on a CPU when these were recorded.
 run+=(device=cpu threads=1)

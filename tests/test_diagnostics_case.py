@@ -1,5 +1,6 @@
 """A run that is questioned: its weights at every step that was kept, and the same images for all."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,16 @@ def test_every_run_is_asked_about_the_same_images(trained: tuple[Config, Path], 
     everything = {image.numpy().tobytes() for image in case.parts.dataset.train.images}
     assert {image.numpy().tobytes() for image in chosen[0].images} <= everything
     assert case.shown(chosen[0].images).shape == (30, 3, 8, 8)
+
+
+def test_images_that_are_sorted_by_class_come_mixed(trained: tuple[Config, Path]) -> None:
+    config, path = trained
+    case = open_case(config, path)
+    train = case.parts.dataset.train
+    by_class = replace(case.parts.dataset, train=train.take(train.labels.argsort()))
+    case = replace(case, parts=replace(case.parts, dataset=by_class))
+    labels = case.some("train", most=40).labels
+    assert all(len(part.unique()) >= 5 for part in labels.split(20))
 
 
 def test_it_refuses_another_run_or_other_images(trained: tuple[Config, Path], settings: Settings) -> None:

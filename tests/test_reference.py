@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_exp.cli.main import conf_dir
 from resnet_exp.cli.sweep import expand
-from resnet_exp.config import Config, differences
+from resnet_exp.config import QUESTIONS, Config, differences
 from resnet_exp.runs.folder import read_config
-from resnet_exp.study.report import write_report
+from resnet_exp.why.report import write_report
 from tests.helpers import ROOT, load_runs
 
 REFERENCE = ROOT / "outputs" / "reference"
@@ -53,13 +53,18 @@ def test_a_recorded_report_is_computed_anew(study: str, tmp_path: Path) -> None:
 def test_a_record_is_whole(study: str) -> None:
     folder = REFERENCE / study
     for run in load_runs(folder):
-        assert {file.name for file in run.path.iterdir()} == {"config.yaml", "metrics.csv", "summary.json"}
+        kept = {file.name for file in run.path.iterdir()}
+        assert kept - {"diagnostics"} == {"config.yaml", "metrics.csv", "summary.json"}
         assert run.finished
         assert run.metrics["step"][-1] == run.summary["steps"]
         assert "JPEG q75 copy" in run.summary["dataset"]["name"]
     report = {f"{name}.{suffix}" for name in ("curves", "depth") for suffix in ("pdf", "png", "svg")}
     report |= {"report.html", "summary.csv", "summary.md"}
-    assert {file.name for file in (folder / "report").iterdir()} == report
+    drawn = {file.name for file in (folder / "report").iterdir()}
+    if list(folder.glob("*/*/diagnostics")):
+        assert {f"{what}.png" for what in QUESTIONS} <= drawn
+    else:
+        assert drawn == report
     machine = (folder / "MACHINE.md").read_text()
     for part in ("## Hardware", "## Versions", "## Commands", "## Wall time", "## What went wrong"):
         assert part in machine
@@ -72,14 +77,14 @@ def commands(folder: Path) -> list[list[str]]:
         folder: an empty one.
     """
     (folder / "nvidia-smi").touch(mode=0o755)
+    told = folder / "resnet-exp"
+    told.write_text("#!/bin/sh\nprintf '%s\\n' resnet-exp \"$@\"\n")
+    told.chmod(0o755)
+    found = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "RESNET_EXP": str(told)}
     script = ROOT / "scripts" / "reference.sh"
-    text = script.read_text()
-    printing = text.replace("run=(.venv/bin/resnet-exp -m", "run=(printf '%s\\n' resnet-exp")
-    assert printing != text
-    found = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
-    command = ["bash", "-c", printing, script, *IMAGES]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, env=found).stdout
-    return [words.split("\n")[:-1] for words in said.split("resnet-exp\n")[1:]]
+    said = subprocess.run([script, *IMAGES], capture_output=True, text=True, check=True, env=found).stdout
+    given = [words.split("\n")[:-1] for words in said.split("resnet-exp\n")[1:]]
+    return [words[1:] for words in given if words[0] == "-m"]
 
 
 def jobs(overrides: list[str], settings: Callable[..., Config]) -> list[Config]:
@@ -111,8 +116,8 @@ def test_make_reference_repeats_what_was_recorded(
         recorded = {file.parent.relative_to(REFERENCE): file for file in (REFERENCE / study).rglob("config.yaml")}
         assert repeated.keys() == recorded.keys()
         for path, job in repeated.items():
-            on_gpu = study == "degradation"
+            of_today = study in ("degradation", "both_halves")
             precision = load_runs(REFERENCE / path)[0].summary["choices"]["precision"]
-            assert precision == ("bf16" if on_gpu else "off")  # which auto was there and then
+            assert precision == ("bf16" if of_today else "off")  # which auto was there and then
             different = differences(read_config(recorded[path]) or {}, job.to_dict())
-            assert different == ([] if on_gpu else ["amp: auto -> off"])
+            assert different == ([] if of_today else ["amp: auto -> off"])

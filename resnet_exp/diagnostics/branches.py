@@ -11,7 +11,7 @@ that layer ends the branch, and F is proportional to its weights; there is no ga
 
 The direction is the cosine between F(x) and the *negative* gradient of the loss at the block's sum, of each image, and
 then the mean over images (Jastrzebski et al., Residual Connections Encourage Iterative Inference, arXiv 1710.04773,
-section 4, who take the gradient at the block's input). The sign: to first order F changes the loss by its scalar
+who take the gradient at the block's input). The sign: to first order F changes the loss by its scalar
 product with the gradient itself, so above 0 the block lowers the loss, as a step of gradient descent on the signal
 would; below 0 it raises it. At the sum, as the input of a block that changes the shape has no place for F.
 """

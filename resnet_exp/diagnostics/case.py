@@ -91,10 +91,14 @@ class Case:
         return Weights({name: tensor.cpu() for name, tensor in state.items()}, self.path, None).digest
 
     def some(self, split: str, *, most: int, seed: int = 0) -> Split:
-        """Up to `most` images of a split (`train`, `val`, `test`), drawn from `seed`; the same for every run."""
+        """Up to `most` images of a split (`train`, `val`, `test`), drawn from `seed`; the same for every run.
+
+        In the order in which they are drawn: a folder of images is sorted by class, and BN must not see one class at a
+        time.
+        """
         images: Split = getattr(self.parts.dataset, split)
         generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(len(images), generator=generator)[:most].sort().values
+        chosen = torch.randperm(len(images), generator=generator)[:most]
         return images.take(chosen.to(images.labels.device))
 
     def shown(self, images: Tensor) -> Tensor:

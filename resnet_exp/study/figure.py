@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from resnet_exp.study.svg import svg_text
@@ -35,6 +36,13 @@ def colours_of(depths: list[int]) -> dict[int, str]:
     """A colour for each depth, the deeper the darker; of many depths neighbours are close, but none is another's."""
     palette = COLOURS.get(len(depths)) or [to_hex(MANY(place)) for place in np.linspace(1.0, 0.0, len(depths))]
     return dict(zip(depths, palette, strict=True))
+
+
+def key_of_depths(figure: Figure, colours: dict[int, str]) -> None:
+    """Says above all panels which colour is which depth; the figure has a constrained layout."""
+    lines = [Line2D([], [], color=colour, label=f"{depth:,} layers") for depth, colour in colours.items()]
+    texts = [readable(colour) for colour in colours.values()]
+    figure.legend(handles=lines, loc="outside upper center", ncols=6, frameon=False, labelcolor=texts)
 
 
 def readable(colour: str) -> str:

@@ -1,4 +1,4 @@
-"""How much does a block change the signal, and what does weight decay make of it? After arXiv 1710.04773, section 4."""
+"""How much does a block change the signal, and what does weight decay make of it? After arXiv 1710.04773."""
 
 from collections.abc import Mapping, Sequence
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from resnet_exp.runs.diagnostics import Diagnosis, Row
-from resnet_exp.study.figure import colours_of, readable
+from resnet_exp.study.figure import colours_of, key_of_depths
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import Group, caption, grouped, listed, mean_text, twins
 
@@ -48,11 +48,9 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
                 above.axhline(error_of_whole(one), color=colour, linewidth=1, url=f"{url}: the whole net")
                 counts, means = by_count(one)
                 below.plot(counts, means, "o-", color=colour, markersize=3.5, linewidth=1.2, url=url)
-            above.plot([], [], color=colour, label=f"{group.depth} layers")
         above.set_title(variant, fontweight="bold")
         above.set_xlabel("block that is removed")
         below.set_xlabel("blocks removed at random")
-        above.legend(frameon=False, labelcolor=[readable(c) for c in colours.values()], loc="lower right")
     for row in panels:
         row[0].set_ylabel("test error (%)")
         for panel in row:
@@ -60,6 +58,7 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
             panel.spines[["top", "right"]].set_visible(False)
             panel.grid(axis="y", color="0.92", linewidth=0.8)
             panel.set_axisbelow(True)
+    key_of_depths(figure, colours)
     figure.supxlabel(caption(found), fontsize=8.5, color="0.35")
     return figure
 

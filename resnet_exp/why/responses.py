@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis
-from resnet_exp.study.figure import colours_of, readable
+from resnet_exp.study.figure import colours_of, key_of_depths
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import Group, by_seed, caption, grouped, listed, mean_text, twins
 
@@ -48,11 +48,9 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
                 panels[1][column].plot(layers, np.sort(strengths)[::-1], **style)
             start = responses(group.found[0], step=0)
             panels[0][column].plot(np.arange(1, len(start) + 1), start, ":", color=colours[group.depth], linewidth=1)
-            panels[0][column].plot([], [], color=colours[group.depth], label=f"{group.depth} layers")
         panels[0][column].set_title(variant, fontweight="bold")
         panels[0][column].set_xlabel("layer, in order")
         panels[1][column].set_xlabel("layer, by strength")
-        panels[0][column].legend(frameon=False, labelcolor=[readable(c) for c in colours.values()])
     for row in panels:
         row[0].set_ylabel("standard deviation")
         for panel in row:
@@ -60,6 +58,7 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
             panel.set_xlim(left=1)
             panel.spines[["top", "right"]].set_visible(False)
             panel.grid(axis="y", color="0.92", linewidth=0.8)
+    key_of_depths(figure, colours)
     figure.supxlabel(caption(found), fontsize=8.5, color="0.35")
     return figure
 
