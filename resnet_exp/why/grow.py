@@ -167,7 +167,7 @@ def difference_from(shallow: Arm, arm: Arm) -> Difference | None:
 
 
 def clause(arm: Arm, growth: Growth) -> str | None:
-    """«at lr 0.02 they end at 31.20 % (95 % interval …, 3 seeds), 12.10 points above the 20 (…): SGD loses the solution»;
+    """«at lr 0.02 they end at 31.20 % (…, 3 seeds), 12.10 points above the 20 (…): SGD loses the solution»;
     and where the shallower net ends that is trained on likewise."""
     final = arm.final(PRIMARY)
     if final is None:
