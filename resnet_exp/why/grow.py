@@ -158,16 +158,16 @@ def colour_like(arm: Arm, growth: Growth) -> int:
     return alike[0] if alike else 0
 
 
-def difference_from(shallow: Arm, arm: Arm) -> Difference | None:
-    """Points of final training error by which an arm ends above the shallower net, seed by seed where there are two."""
-    one, other = shallow.final(PRIMARY), arm.final(PRIMARY)
+def difference_from(first: Arm, second: Arm) -> Difference | None:
+    """Points of final training error by which the second ends above the first, seed by seed where there are two."""
+    one, other = first.final(PRIMARY), second.final(PRIMARY)
     if one is None or other is None:
         return None
-    return paired(shallow.by_seed(PRIMARY), arm.by_seed(PRIMARY)) or welch(one, other)
+    return paired(first.by_seed(PRIMARY), second.by_seed(PRIMARY)) or welch(one, other)
 
 
 def clause(arm: Arm, growth: Growth) -> str | None:
-    """«at lr 0.02 they end at 31.20 % (…, 3 seeds), 12.10 points above the 20 (…): SGD loses the solution»;
+    """«at lr 0.02 they end at 31.20 % (..., 3 seeds), 12.10 points above the 20 layers (...): SGD loses the solution»;
     and where the shallower net ends that is trained on likewise."""
     final = arm.final(PRIMARY)
     if final is None:
@@ -175,10 +175,12 @@ def clause(arm: Arm, growth: Growth) -> str | None:
     mean, known = mean_text(final.values)
     text = f"at lr {lr_of(arm):g} they end at {mean} % ({known})"
     if growth.shallow and (difference := difference_from(growth.shallow, arm)):
-        text += f", {apart(difference)} the {growth.depths[0]} layers{judged(difference)}"
+        text += f", {apart(difference)} the {growth.depths[0]} layers{interval(difference)}{judged(difference)}"
     for other in growth.trained_on:
-        if lr_of(other) == lr_of(arm) and (alone := other.final(PRIMARY)):
-            text += f"; trained on likewise, the {growth.depths[0]} layers alone end at {mean_text(alone.values)[0]} %"
+        if lr_of(other) == lr_of(arm) and (difference := difference_from(arm, other)):
+            alone = mean_text([*other.by_seed(PRIMARY).values()])[0]
+            text += f"; the {growth.depths[0]} layers alone, trained on likewise, end at {alone} %, {apart(difference)}"
+            text += f" them{interval(difference)}"
     return text
 
 
@@ -188,9 +190,16 @@ def apart(difference: Difference) -> str:
     return f"{size} points {'above' if difference.value > 0 else 'below'}" if float(size) else "the same as"
 
 
+def interval(difference: Difference) -> str:
+    """` (95 % interval +1.10 to +2.20)`; nothing where one seed has none."""
+    if difference.low is None or difference.high is None:
+        return ""
+    return f" (95 % interval {difference.low:+.2f} to {difference.high:+.2f})"
+
+
 def judged(difference: Difference) -> str:
     """What SGD did with the solution, as far as the seeds tell; nothing where there is no interval."""
-    if difference.low is None or difference.high is None:
+    if difference.low is None:
         return ""
     said = {
         Verdict.DEGRADES: "SGD loses the solution",
@@ -198,7 +207,7 @@ def judged(difference: Difference) -> str:
         Verdict.NO_DEGRADATION: "SGD keeps the solution",
         Verdict.INCONCLUSIVE: "these seeds cannot tell whether SGD keeps the solution",
     }[judge(difference)]
-    return f" (95 % interval {difference.low:+.2f} to {difference.high:+.2f}): {said}"
+    return f": {said}"
 
 
 def sentence(runs: Sequence[Run]) -> str:
