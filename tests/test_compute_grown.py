@@ -85,8 +85,10 @@ def test_train_mode_takes_each_batchs_own_statistics_and_moves_none(source: Path
     parts = prepare(config, earlier=None)
     parts.model.load_state_dict(weights_of(source))
     before = [buffer.clone() for buffer in parts.model.buffers()]
+    parts.model.eval()
     found = logits_in_training(parts.model, parts.dataset.test, parts, batch_size=25)
     assert all(torch.equal(*pair) for pair in zip(before, parts.model.buffers(), strict=True))
+    assert not parts.model.training
     with torch.no_grad():
         parts.model.train()
         expected = parts.model(parts.preprocess.whole(parts.dataset.test.images[:25]))

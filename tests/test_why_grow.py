@@ -21,12 +21,12 @@ def add(
     grown: int | None = None,
     lr: float = 0.1,
     shortcut: str = "none",
+    weights: str = "drawn from the seed",
 ) -> None:
     """A run of as many rows as there are errors, the last of which is its final one; `grown` from so many layers."""
     family = "plain" if shortcut == "none" else "resnet"
     own = "" if lr == 0.1 else f"-lr{lr:g}"
     more: dict[str, Any] = {}
-    weights = "drawn from the seed"
     if grown is not None:
         begun = {"shallow": errors[0] - 1, "deep": errors[0], "difference": 0.1, "relative": 0.01}
         more["grown"] = {"from": f"{family}{grown}", "name": f"{family}{grown}", "depth": grown, "train mode": begun}
@@ -89,6 +89,14 @@ def test_without_the_shallower_runs_it_says_where_they_end(tmp_path: Path) -> No
     runs = load_runs(tmp_path)
     assert sentence(runs) == "14 plain layers begin as 8 trained ones compute. At lr 0.1 they end at 30.00 % (1 seed)."
     assert draw(runs).axes
+
+
+def test_a_net_with_other_weights_is_not_from_scratch(tmp_path: Path) -> None:
+    add(tmp_path, 8, [60.0, 20.0])
+    add(tmp_path, 14, [85.0, 70.0], weights="of another file")
+    add(tmp_path, 14, [20.0, 50.0, 30.0], grown=8)
+    (growth,) = growths(load_runs(tmp_path))
+    assert (growth.shallow is not None, growth.scratch) == (True, None)
 
 
 def test_a_curve_begins_where_the_first_update_finds_it(tmp_path: Path) -> None:
