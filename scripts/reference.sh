@@ -18,6 +18,9 @@ fi
 "${run[@]}" "${images[@]}" experiment=both_halves seed=0 depth=20,56
 "$exp" task=diagnose from=outputs/both_halves
 
+# The deeper net that is made to do as well, on generated images.
+"${run[@]}" experiment=grow
+
 # The border and the precision that were usual on a CPU when these were recorded.
 run+=(device=cpu threads=1)
 data=("${images[@]}" data.border=black amp=off)

@@ -32,7 +32,7 @@ def test_a_runs_net_grows_and_trains_on_at_the_lr_that_is_said(command: Command,
     summary = summary_of(path)
     assert summary["status"] == "completed"
     assert summary["choices"]["initial_weights"] == "grown from depth=8 optim.lr=0.1"
-    assert summary["grown"]["name"] == "plain8"
+    assert (summary["grown"]["name"], summary["grown"]["from"]) == ("plain8", "../../plain8/seed0")
     assert summary["depth"] == 14
     again = command("task=grow", "from=outputs/mine/plain8/seed0", "depth=14", "optim.lr=0.01")
     assert "already completed" in again.stdout + again.stderr

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,7 @@ def train_run(
     grown = folder.summary.get("grown") if resumes else None
     if shallower and not resumes:
         grown = grow_into(parts, config, shallower, check=stop.check)
+        grown["from"] = os.path.relpath(shallower, folder.path)  # a study that is moved as a whole keeps it true
     state, metrics = State(parts.model, optimizer, parts.precision.scaler(), Totals(parts.device)), ""
     if earlier and checkpoint:
         state.load_state_dict(checkpoint["state"])
