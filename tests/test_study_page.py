@@ -141,6 +141,13 @@ def test_the_page_is_sound_for_screen_readers(svg: str) -> None:
     assert picture["aria-describedby"] == outline.all("figcaption")[0][0]["id"]
 
 
+def test_a_blank_line_parts_paragraphs_of_an_argument() -> None:
+    why = [ShownFigure("Why?", "<svg></svg>", "Norms.", "Plain nets do.\n\nOthers do not.")]
+    said = [text for _, text in Outline(page_of("<svg></svg>", why=why)).all("p")]
+    first = said.index("Plain nets do.")
+    assert said[first + 1] == "Others do not."
+
+
 def test_verdicts_are_badges_with_their_words() -> None:
     badges = [(a["class"], text) for a, text in Outline(page_of("<svg></svg>")).all("span") if "badge" in str(a)]
     assert badges == [(f"badge {word}", word) for word in ("degrades", "degrades", "improves", "inconclusive")]

@@ -23,7 +23,8 @@ class ShownFigure:
         heading: of the section; under "Why" a question.
         figure: an `<svg>` element.
         shows: what the figure shows, in words; its caption, and what a screen reader is told.
-        sentence: what is seen, with the number that decides; empty: the page says it elsewhere.
+        sentence: what is seen, with the number that decides; a blank line parts paragraphs. Empty: the page says it
+            elsewhere.
         more: figures that stand below it under the same heading and sentence; most have none.
     """
 

@@ -173,14 +173,14 @@ def compared(plain: Group, other: Group) -> str:
 
 
 def sentence(found: Sequence[Diagnosis]) -> str:
-    """What each kind of net shows, and the deepest plain nets beside their twins."""
+    """What each kind of net shows, a paragraph each, and the deepest plain nets beside their twins."""
     groups = groups_of(found)
     variants = list(dict.fromkeys(group.variant for group in groups))
     text = [of_variant([group for group in groups if group.variant == variant]) for variant in variants]
     pairs = twins(groups)
     deepest = max((plain.depth for plain, _ in pairs), default=0)
     text += [compared(plain, other) for plain, other in pairs if plain.depth == deepest]
-    return " ".join(filter(None, text)) or "There are no weights yet whose gradient could be measured."
+    return "\n\n".join(filter(None, text)) or "There are no weights yet whose gradient could be measured."
 
 
 ARGUMENT = Argument(

@@ -211,8 +211,8 @@ def judged(difference: Difference) -> str:
 
 
 def sentence(runs: Sequence[Run]) -> str:
-    """For each growth where it began, where it ends at each learning rate, and where its depth ends from scratch."""
-    text = []
+    """For each growth, a paragraph: where it began, where it ends at each learning rate, and its depth from scratch."""
+    paragraphs = []
     for growth in growths(runs):
         clauses = [said for arm in growth.grown if (said := clause(arm, growth))]
         if not clauses:
@@ -222,11 +222,12 @@ def sentence(runs: Sequence[Run]) -> str:
         if growth.shallow and (final := growth.shallow.final(PRIMARY)):
             mean, known = mean_text(final.values)
             begun += f", with a training error of {mean} % ({known}, lr {lr_of(growth.shallow):g})"
-        text += [f"{begun}.", *(f"{said[0].upper()}{said[1:]}." for said in clauses)]
+        text = [f"{begun}.", *(f"{said[0].upper()}{said[1:]}." for said in clauses)]
         if growth.scratch and (final := growth.scratch.final(PRIMARY)):
             mean, known = mean_text(final.values)
             text.append(f"From scratch {deep} layers end at {mean} % ({known}, lr {lr_of(growth.scratch):g}).")
-    return " ".join(text)
+        paragraphs.append(" ".join(text))
+    return "\n\n".join(paragraphs)
 
 
 ARGUMENT = Argument(
