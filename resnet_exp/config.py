@@ -21,7 +21,21 @@ MOST_SEEDS = 2**64  # what torch's generators take
 
 # Settings that change where or how fast a run goes, not what it computes: free to differ on resume.
 FREE = (
-    *("schema", "study", "name", "device", "threads", "compile", "fresh", "task", "from_", "weights", "onnx", "what"),
+    *(
+        "schema",
+        "study",
+        "name",
+        "device",
+        "threads",
+        "compile",
+        "fresh",
+        "stop_on_failure",
+        "task",
+        "from_",
+        "weights",
+        "onnx",
+        "what",
+    ),
     *("data.title", "data.root", "data.download", "train.save_every", "train.snapshots"),
 )
 
@@ -198,6 +212,7 @@ class Config:
     deterministic: bool
     threads: int | None
     fresh: bool
+    stop_on_failure: bool
     init_from: str | None
     grow_from: list[str] | None
     task: str

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+GPUS = Path("/proc/driver/nvidia/gpus")
 STAT = Path("/proc/stat")  # a line a core: ticks as user, nice, system, idle, waiting for a disk, irq, softirq, ...
 IDLE = (3, 4)  # of them
 # Of them; what follows is other virtual machines' time, and guests' that was counted before. `nice` counts in full: it
@@ -63,6 +64,13 @@ def cgroup_share() -> float:
         period_us = int((CGROUPS / "cpu" / "cpu.cfs_period_us").read_text())
         share = min(share, quota_us / period_us if quota_us > 0 else math.inf)
     return share
+
+
+def count_gpus() -> int:
+    """The NVIDIA GPUs that this process may use, as far as that can be told without torch (Linux)."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = len(list(GPUS.glob("*"))) if GPUS.is_dir() else 0
+    return found if shown is None else min(found, len([name for name in shown.split(",") if name.strip()]))
 
 
 def times() -> tuple[float, float, float]:

@@ -46,10 +46,13 @@ def quoted(value: Any) -> str:
 
 def as_key(word: str) -> str:
     """A word of a command with the name that a setting has in Python, where `from` cannot be one; `what=` as the list
-    that it is, whose brackets nobody wants to type; and what stands in `grow_from=` in the quotes that `=` takes."""
+    that it is, whose brackets nobody wants to type; what stands in `grow_from=` in the quotes that `=` takes; and
+    `seed=5x`, five seeds, as these."""
     if found := re.fullmatch(r"(\+*grow_from=)\[([^'\"]*)\]", word):
         inner = re.split(r",(?![^\[]*\])", found[2])  # not within [3,3]
         return f"{found[1]}[{','.join(map(quoted, inner))}]"
+    if found := re.fullmatch(r"(\+*seed=)([1-9]\d*)x", word):
+        return found[1] + ",".join(map(str, range(int(found[2]))))
     word = re.sub(r"^(\+*)what=([^\[\]]+)$", r"\1what=[\2]", word)
     return re.sub(r"^(\+*)from=", r"\1from_=", word)
 

@@ -39,7 +39,7 @@ MODULES = (
     *("resnet_exp.cli.start", "resnet_exp.cli.main", "resnet_exp.cli.sweep", "resnet_exp.cli.describe"),
     *("resnet_exp.cli.report", "resnet_exp.training.run", "torch._dynamo", "torch.utils.tensorboard"),
     *("tensorboard.plugins.hparams.api_pb2", "tensorboard.plugins.hparams.metadata", "torch.utils.serialization"),
-    *("hydra._internal.hydra", "hydra._internal.callbacks", "hydra._internal.logging_config", "joblib"),
+    *("hydra._internal.hydra", "hydra._internal.callbacks", "hydra._internal.logging_config"),
     *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg"),
     "fontTools.subset",
 )

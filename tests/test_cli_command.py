@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from omegaconf import OmegaConf
 
 from tests.forkserver import REPORT, ForkedProcess
 from tests.helpers import LINES, ROOT, TINY, Command, finish, row_written, run_folder, start, start_fresh, wait_until
@@ -262,6 +263,20 @@ def test_own_configs_can_be_added(command: Command, tmp_path: Path) -> None:
     done = command("--config-dir", "mine", *TINY, "experiment=tiny")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "outputs" / "tiny" / "resnet14" / "seed0" / "summary.json").exists()
+
+
+def test_settings_that_belong_together_are_swept_as_files(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "arm").mkdir(parents=True)
+    for name, depth, lr in (("shallow", 8, 0.1), ("deep", 14, 0.05)):
+        text = f"# @package _global_\ndepth: {depth}\noptim: {{lr: {lr}}}\n"
+        (tmp_path / "mine" / "arm" / f"{name}.yaml").write_text(text)
+    done = command("--config-dir", "mine", "-m", "arm=shallow,deep", "model=plain,resnet", *TINY)
+    assert done.returncode == 0, done.stderr
+    rates = {
+        file.parent.parent.name: OmegaConf.load(file).optim.lr
+        for file in (tmp_path / "outputs" / "default").glob("*/seed0/config.yaml")
+    }
+    assert rates == {"plain8": 0.1, "resnet8": 0.1, "plain14": 0.05, "resnet14": 0.05}
 
 
 @pytest.fixture

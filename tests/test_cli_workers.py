@@ -2,13 +2,16 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 from omegaconf import OmegaConf
 
+from resnet_exp import cores
 from resnet_exp.cli.workers import count_cores, share_cores
 from resnet_exp.runs.folder import RunFolder
 from tests.forkserver import ForkedProcess
@@ -16,7 +19,7 @@ from tests.helpers import (
     TINY,
     Command,
     alive,
-    assert_one_message,
+    assert_same,
     finish,
     holder,
     row_written,
@@ -42,6 +45,29 @@ def test_cores_are_divided_among_the_jobs_that_run_at_once(
     assert share_cores(at_once=at_once, jobs=jobs) == expected
 
 
+@pytest.mark.parametrize(
+    ("at_once", "jobs", "gpus", "runs_per_gpu", "expected"),
+    [(-1, 6, 1, 1, (1, 16)), (-1, 6, 2, 2, (4, 4)), (-1, 3, 2, 4, (3, 5)), (5, 6, 1, 1, (5, 3))],
+)
+def test_jobs_are_as_many_as_the_gpus_take(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, jobs: int, gpus: int, runs_per_gpu: int, expected: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    assert share_cores(at_once=at_once, jobs=jobs, gpus=gpus, runs_per_gpu=runs_per_gpu) == expected
+
+
+def test_gpus_are_counted_as_far_as_they_may_be_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cores, "GPUS", tmp_path / "gpus")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert cores.count_gpus() == 0
+    for name in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / "gpus" / name).mkdir(parents=True)
+    assert cores.count_gpus() == 2
+    for shown, count in (("", 0), ("1", 1), ("GPU-1,GPU-2", 2), ("0,1,2", 2)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+        assert cores.count_gpus() == count
+
+
 @pytest.fixture(autouse=True)
 def no_worker_left() -> Iterator[None]:
     """Whatever fails, no worker of these sweeps stays."""
@@ -55,9 +81,9 @@ def no_worker_left() -> Iterator[None]:
 begun: list[int] = []
 
 
-def begin(cwd: Path) -> tuple[ForkedProcess, list[int]]:
+def begin(cwd: Path, *more: str) -> tuple[ForkedProcess, list[int]]:
     """A sweep of which two jobs have written a row, and its workers."""
-    process = start(cwd, *SWEEP, *LONG, start_new_session=True)
+    process = start(cwd, *SWEEP, *LONG, *more, start_new_session=True)
     for name in NAMES[:2]:
         wait_until(row_written(run_folder(cwd, name), 20), "the first row", process=process)
     workers = [holder(run_folder(cwd, name) / ".lock") for name in NAMES[:2]]
@@ -123,12 +149,95 @@ def test_workers_whose_sweep_was_killed_save_their_runs_and_end(tmp_path: Path) 
             assert folder.config is not None
 
 
-def test_a_killed_worker_ends_the_sweep_with_one_message(tmp_path: Path) -> None:
+def test_a_killed_job_goes_on_in_another_process(tmp_path: Path) -> None:
+    process, workers = begin(tmp_path, "train.save_every=20")
+    saved = run_folder(tmp_path, "plain20") / "checkpoint.pt"
+    wait_until(saved.exists, "its first checkpoint", process=process)
+    os.kill(workers[0], signal.SIGKILL)
+    code, out, err = finish(process)
+    assert (code, err) == (0, "")
+    assert "plain20/seed0: its process was killed; it is begun once more and goes on" in out
+    assert out.count("plain20/seed0: resuming at step") == 1
+    assert "plain14/seed0: resuming" not in out
+    assert statuses(tmp_path / "outputs" / "default") == ["completed"] * 3
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert finish(start(alone, *LONG, "train.save_every=20", "model=plain", "depth=20"))[0] == 0
+    assert_same(run_folder(tmp_path, "plain20"), run_folder(alone, "plain20"))
+
+
+def test_a_job_that_is_killed_twice_fails_and_the_others_go_on(tmp_path: Path) -> None:
     process, workers = begin(tmp_path)
     os.kill(workers[0], signal.SIGKILL)
+    lock = run_folder(tmp_path, "plain20") / ".lock"
+    wait_until(lambda: holder(lock) not in (None, workers[0]), "its next process", process=process)
+    again = holder(lock)
+    assert again is not None
+    os.kill(again, signal.SIGKILL)
     code, _, err = finish(process)
-    assert_one_message(code, err, "a run of this sweep was killed", "the same command goes on")
-    wait_until(gone(workers), "the end of the other workers")
+    assert code == 1
+    assert err.startswith("error in plain20/seed0: its process was killed twice\n")
+    assert "error: not every job of this sweep succeeded" in err
+    assert sorted(statuses(tmp_path / "outputs" / "default"))[:2] == ["completed"] * 2
+
+
+@pytest.mark.parametrize("launcher", ["basic", "parallel"])
+def test_a_job_that_fails_ends_the_sweep_if_so_asked(command: Command, tmp_path: Path, launcher: str) -> None:
+    how = ("-m", f"hydra/launcher={launcher}", *(("hydra.launcher.n_jobs=1",) if launcher == "parallel" else ()))
+    words = (*how, *TINY, "model=plain", "depth=14,8,20")
+    with RunFolder(run_folder(tmp_path, "plain14")), RunFolder(run_folder(tmp_path, "plain8")):  # somebody has them
+        done = command(*words, "stop_on_failure=true")
+        assert done.returncode == 1
+        assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error in plain14/seed0", "error"]
+        assert not (run_folder(tmp_path, "plain20") / "config.yaml").exists()
+        done = command(*words)
+        assert done.returncode == 1
+        assert [line.split(":")[0] for line in done.stderr.splitlines()][:2] == [
+            *("error in plain14/seed0", "error in plain8/seed0"),
+        ]
+    assert statuses(tmp_path / "outputs" / "default") == ["completed"]
+
+
+@pytest.mark.slow
+def test_no_process_is_left_where_a_sweep_was_killed(tmp_path: Path) -> None:
+    process, workers = begin(tmp_path)
+    family = descendants(process.pid)
+    assert {*workers} < {*family}
+    process.kill()
+    wait_until(lambda: not any(map(alive, family)), "the end of all its processes")
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has begun, and those that these have."""
+    children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return children + [other for child in children for other in descendants(child)]
+
+
+@pytest.mark.slow
+def test_sweeps_with_random_kills_end_with_the_bytes_of_a_serial_one(tmp_path: Path) -> None:
+    """Twenty sweeps of eight jobs: a job, the fork server, the sweep's own process, again and again."""
+    jobs = ("model=plain,resnet", "depth=8,14", "seed=0,1")
+    words = (*TINY, "train.steps=40", "train.eval_every=5", "train.save_every=10")
+    serial = tmp_path / "serial"
+    serial.mkdir()
+    assert finish(start(serial, "-m", *words, *jobs))[0] == 0
+    runs = sorted(file.parent.relative_to(serial) for file in serial.rglob("metrics.csv"))
+    assert len(runs) == 8
+    random = Random(0)
+    for number in range(20):
+        killed = tmp_path / f"killed{number}"
+        killed.mkdir()
+        for turn in range(6):
+            process = start(killed, *SWEEP[:3], *words, *jobs, start_new_session=True)
+            time.sleep(random.uniform(2, 8))
+            family = [process.pid, *descendants(process.pid)] if process.poll() is None else []
+            if family and turn < 5:
+                os.kill(random.choice(family), random.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)))
+            if finish(process)[0] == 0:
+                break
+            wait_until(lambda family=family: not any(map(alive, family)), "the end of all its processes")
+        for run in runs:
+            assert_same(killed / run, serial / run)
 
 
 @pytest.mark.slow
@@ -139,5 +248,5 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
     wait_until(lambda: process.poll() is not None or process.terminate(), "the end of the sweep")
     code, _, err = finish(process)
     assert code == 143
-    assert err.startswith("stopped\n")  # then joblib may say what its dead workers left
+    assert err == "stopped\n"
     wait_until(gone(workers), "the end of the workers")

@@ -126,7 +126,7 @@ def test_training_does_not_draw() -> None:
             assert "matplotlib" not in roots(module, lazy=True), module
 
 
-@pytest.mark.parametrize("library", ["hydra", "multiprocessing", "joblib", "submitit"])
+@pytest.mark.parametrize("library", ["hydra", "multiprocessing", "submitit"])
 def test_hydra_and_processes_are_the_commands_business(library: str) -> None:
     users = {room(module) for module in MODULES if library in roots(module, lazy=True)}
     assert users <= {"cli"}

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from resnet_exp.cli.compose import to_config
 from resnet_exp.config import all_keys, conf_dir, flatten
+from resnet_exp.grammar import as_key
 from resnet_exp.nets.table import MODELS
 from tests.helpers import ROOT, Settings
 
@@ -52,10 +53,10 @@ def test_the_defaults_in_the_table_are_the_defaults(settings: Settings) -> None:
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("resnet-exp ")])
 def test_every_resnet_exp_command_composes(command: str, composed: Callable[..., DictConfig]) -> None:
     _, *words = shlex.split(command)
-    overrides = [word for word in words if word != "-m"]
+    overrides = [as_key(word) for word in words if word != "-m"]
     first_of_each = [f"{key}={value.split(',')[0]}" for key, value in (word.split("=") for word in overrides)]
     to_config(composed(*first_of_each))
-    assert ("-m" in words or "experiment=" in command) == ("," in command or "experiment=" in command)
+    assert ("-m" in words or "experiment=" in command) == ("," in "".join(overrides) or "experiment=" in command)
 
 
 def test_other_commands_are_the_known_ones() -> None:

@@ -86,7 +86,8 @@ def test_the_sentence_says_what_the_numbers_are() -> None:
         " After 60 steps the gradient at the first layer is 1.0 times that at the last (1 seed)."
         " By then the first layer's weights are 2.0 times as large as they were (1 seed), and their gradient, in units"
         " of the weights, 1.8 instead of 3.5."
-        "\n\nOn its way back through resnet8 the gradient grows: before the first step, at the output of the first layer,"
+        "\n\n"
+        "On its way back through resnet8 the gradient grows: before the first step, at the output of the first layer,"
         " it is 64 (resnet8; 1 seed) times as large as at that of the last."
         " Inside the stages each layer hands back 2.000 times as much (1 seed)."
         " On the way forward the signal keeps its size: the last layer responds 1.0 times as strongly as the first"
@@ -94,7 +95,8 @@ def test_the_sentence_says_what_the_numbers_are() -> None:
         " After 60 steps the gradient at the first layer is 11 times that at the last (1 seed)."
         " By then the first layer's weights are 2.0 times as large as they were (1 seed), and their gradient, in units"
         " of the weights, 1.8 instead of 3.5."
-        "\n\nSo before the first step the ratio of the first layer's gradient to the last's is 64 times as large in plain8"
+        "\n\n"
+        "So before the first step the ratio of the first layer's gradient to the last's is 64 times as large in plain8"
         " as in resnet8 (1 seed)."
     )
 

@@ -71,7 +71,7 @@ def diagnose(config: Config, path: Path, *, given: Collection[str], draw: bool) 
                 what=config.what,
                 pass_over="all" in config.what or len(runs) > 1,
                 check=check,
-                turn=workers.number(),
+                turn=workers.place,
                 quiet=workers.is_worker(),
             )
     if draw:

@@ -16,8 +16,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from resnet_exp import __version__
-from resnet_exp.cli import workers
-from resnet_exp.cli.compose import register, to_config
+from resnet_exp.cli import compose, launcher, workers
+from resnet_exp.cli.compose import to_config
 from resnet_exp.cli.diagnose import diagnose
 from resnet_exp.cli.evaluate import evaluate
 from resnet_exp.cli.grow import begins, grown_from, trained_first
@@ -32,7 +32,8 @@ from resnet_exp.runs.folder import FINISHED, RunFolder
 from resnet_exp.training.stop import Stopped
 
 log = logging.getLogger(__name__)
-register()  # here: the processes of a parallel launcher import this module and call `job`
+compose.register()  # here: the processes of a parallel sweep import this module and call `job`
+launcher.register()
 
 
 def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) -> None:
@@ -58,11 +59,11 @@ def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) 
         return None if in_sweep else draw([size], folder=Path("outputs", config.study))
     if config.weights:  # of no run: there is a folder for each file
         path = Path("outputs", config.study, called_after(Path(config.weights)))
-        return evaluate(config, RunFolder(path), given=given, turn=workers.number())
+        return evaluate(config, RunFolder(path), given=given, turn=workers.place)
     folder = RunFolder(path)
     config = settled(config, folder, given=given)
     if config.task == "evaluate":
-        return evaluate(config, folder, given=given, turn=workers.number())
+        return evaluate(config, folder, given=given, turn=workers.place)
     if config.task == "export":
         from resnet_exp.compute.export import export
 
@@ -94,23 +95,23 @@ def train(config: Config, folder: RunFolder, *, shallower: Path | None = None) -
             return
         from resnet_exp.training.run import train_run
 
-        begun_by = folder.summary.get("begun_by", cluster_job())
-        turn, quiet = workers.number(), workers.is_worker()
+        begun_by = folder.summary.get("begun_by", job_of_turns())
+        turn, quiet = workers.place, workers.is_worker()
         with StopRequest() as stop:
             train_run(config, folder, stop=stop, turn=turn, quiet=quiet, begun_by=begun_by, shallower=shallower)
             if stop.signum is not None:
                 stop.leave()
 
 
-def cluster_job() -> str:
-    """The cluster job that this process belongs to, the same in each of its turns; empty if there is none."""
-    return os.environ.get("SUBMITIT_LOCAL_JOB_ID") or os.environ.get("SLURM_JOB_ID", "")
+def job_of_turns() -> str:
+    """What this process is a turn of, the same in each: a cluster job, or a parallel sweep; empty if nothing."""
+    return os.environ.get("SUBMITIT_LOCAL_JOB_ID") or os.environ.get("SLURM_JOB_ID") or workers.sweep
 
 
 def make_room(config: Config, folder: RunFolder) -> None:
-    """Does what `fresh=true` asks, once in a cluster job: a requeued one goes on with what an earlier turn began."""
-    may_be_requeued = "SUBMITIT_LOCAL_JOB_ID" in os.environ or "SLURM_RESTART_COUNT" in os.environ
-    if config.fresh and not (may_be_requeued and folder.summary.get("begun_by") == cluster_job()):
+    """Does what `fresh=true` asks, in the first of a job's turns: later ones go on with what that began."""
+    has_turns = {"SUBMITIT_LOCAL_JOB_ID", "SLURM_RESTART_COUNT"} & {*os.environ} or workers.is_worker()
+    if config.fresh and not (has_turns and folder.summary.get("begun_by") == job_of_turns()):
         folder.clear()
 
 
@@ -129,9 +130,10 @@ def job(composed: DictConfig) -> None:
     where = "/".join(path.parts[-2:])
     given = named_in(HydraConfig.get().overrides.task)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    if workers.failed:
+        raise JobFailedError(f"{where}: not begun")
     try:
         if workers.is_worker():
-            name_lines(where)
             workers.do(lambda: run(to_config(composed), path, given=given, in_sweep=True))
         else:
             run(to_config(composed), path, given=given, in_sweep=in_sweep)
@@ -140,17 +142,11 @@ def job(composed: DictConfig) -> None:
     except Exception as error:
         fail(explain(error), where=where if in_sweep else "")
         if in_sweep:
+            workers.failed = bool(composed.stop_on_failure)
             # Hydra keeps the error until the sweep ends, and with it whatever the job had on the GPU.
             traceback.clear_frames(error.__traceback__)
             raise JobFailedError(explain(error)) from error
         sys.exit(1)
-
-
-def name_lines(run: str) -> None:
-    """Begins every line on the screen with the run it is about, since several runs write there."""
-    for handler in logging.getLogger().handlers:
-        if type(handler) is logging.StreamHandler:
-            handler.setFormatter(logging.Formatter(f"{run}: %(message)s"))
 
 
 def log_thread(failed: threading.ExceptHookArgs) -> None:
@@ -185,7 +181,7 @@ def main() -> None:
     logging.raiseExceptions = False  # a log that cannot be written (the disk is full) must not fill the screen,
     threading.excepthook = log_thread  # nor a thread of a library; its caller hears of the failure anyway
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+        hydra.main(version_base=compose.HYDRA_AS_OF, config_path=str(conf_dir()), config_name="config")(job)()
     except BrokenPipeError:  # `| head` has seen enough
         sys.exit(1)
     except Exception as error:

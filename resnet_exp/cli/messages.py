@@ -60,8 +60,6 @@ def message(error: BaseException) -> str:
     if type(error).__name__ == "UncompletedJobError":  # submitit's
         later = "the others go on; later the same command runs only what is missing"
         return f"a job of this sweep ended before its time: {text.splitlines()[0]}\n{later}"
-    if type(error).__name__ == "TerminatedWorkerError":  # joblib's
-        return "a run of this sweep was killed, and joblib ended the others\nthe same command goes on with all of them"
     if isinstance(error, ValueError | OSError | ConfigCompositionException):
         return text
     where = "the traceback is in the run's run.log; where no run began, HYDRA_FULL_ERROR=1 shows it"

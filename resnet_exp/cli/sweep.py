@@ -26,6 +26,7 @@ from resnet_exp.cli.messages import explain, fail
 from resnet_exp.cli.names import NAMED, named_in, study_dir
 from resnet_exp.cli.settle import check_source, of_run, settled
 from resnet_exp.config import Config, conf_dir
+from resnet_exp.cores import count_gpus
 from resnet_exp.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -160,8 +161,10 @@ def divide_cores(config: DictConfig, choices: dict[str, list[str]]) -> list[str]
     """Of jobs side by side each gets its share of the cores, unless `threads` says otherwise: what to add to them."""
     if "n_jobs" not in config.hydra.launcher:  # they come one after another, or where cores are not ours to count
         return []
-    jobs = math.prod(map(len, choices.values()))
-    config.hydra.launcher.n_jobs, threads = workers.share_cores(at_once=config.hydra.launcher.n_jobs, jobs=jobs)
+    launcher, jobs = config.hydra.launcher, math.prod(map(len, choices.values()))
+    gpus = 0 if config.device == "cpu" else count_gpus()
+    per_gpu = launcher.get("runs_per_gpu", 1)
+    launcher.n_jobs, threads = workers.share_cores(at_once=launcher.n_jobs, jobs=jobs, gpus=gpus, runs_per_gpu=per_gpu)
     return [] if "threads" in choices else [f"threads={threads}"]
 
 

@@ -1,99 +1,110 @@
-"""The processes of a parallel launcher: how many, with how many cores each, and how they end with their sweep.
+"""The processes of a parallel sweep, one for each job: how many, with how many cores each, and how they end with it.
 
-A worker does job after job of one sweep. It leaves ctrl-C and a closed terminal to the sweep's own process, which tells
-each worker once, by SIGTERM: so all save their runs and none is killed on the way. Where that process is gone, they
-end by themselves.
+A worker leaves ctrl-C and a closed terminal to the sweep's own process, which tells each worker once, by SIGTERM: so
+all save their runs and none is killed on the way. Where that process is gone, a worker ends by itself.
 """
 
 import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.connection import wait
 from types import FrameType
 
 from resnet_exp.cores import count_cores
 
-LOOK_EVERY = 0.5  # seconds between two looks whether the sweep's own process is still there
-
 asked: int | None = None  # the signal by which this sweep or this worker was asked to stop
-busy = False  # whether this worker has a job
+failed = False  # whether a job of this sweep has failed that ends it (stop_on_failure=true)
+place = 0  # of this worker among those that run at once, from 0
+sweep = ""  # which sweep this worker belongs to; empty: none
+pids: dict[int, bool] = {}  # in the sweep's own process: its workers, and whether they can be told to stop yet
 
 
-def share_cores(*, at_once: int, jobs: int) -> tuple[int, int]:
+def share_cores(*, at_once: int, jobs: int, gpus: int = 0, runs_per_gpu: int = 1) -> tuple[int, int]:
     """How many jobs to run at the same time, and threads for each.
 
     Args:
-        at_once: the most jobs that may; -1: as many as there are cores.
+        at_once: the most jobs that may; -1: as many as there are cores, or as the GPUs take.
         jobs: jobs in the sweep.
+        gpus: that the jobs use.
+        runs_per_gpu: jobs that share a GPU.
     """
     cores = count_cores()
-    at_once = min(jobs, at_once if at_once > 0 else cores)
+    at_once = min(jobs, at_once if at_once > 0 else gpus * runs_per_gpu or cores)
     return at_once, max(1, cores // at_once)
 
 
-def number() -> int:
-    """Which worker this is, from 0; 0 too where there are none."""
-    identity: tuple[int, ...] = multiprocessing.current_process()._identity
-    return identity[0] - 1 if identity else 0
-
-
 def is_worker() -> bool:
-    return multiprocessing.parent_process() is not None
+    return bool(sweep)
 
 
 def note_stop(signum: int, frame: FrameType | None) -> None:
-    """A worker's SIGTERM, outside of training: what it is doing has nothing to save, the next job is not begun."""
+    """A worker's SIGTERM, outside of training: what it is doing has nothing to save, the job is not begun."""
     global asked
     asked = signum
 
 
 def tell_workers(signum: int) -> bool:
-    """Has every worker save and stop; the sweep then ends by itself. False if there is none, or all know already."""
+    """Has every worker save and stop; the sweep then ends by itself. False if there is none, or all know already.
+
+    A worker that has just begun would miss the signal: it is told once it says that it listens (`listens`).
+    """
     global asked
-    workers = multiprocessing.active_children()
-    if not workers or asked is not None:
+    if not pids or asked is not None:
         return False
     asked = signum
-    for worker in workers:
-        worker.terminate()
+    for pid, ready in list(pids.items()):
+        if ready:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
     return True
 
 
+def listens(pid: int) -> None:
+    """Notes that a worker can be told to stop from now on; tells it if all have been."""
+    pids[pid] = True
+    if asked is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
 def end_workers() -> None:
-    """Ends the workers at once, idle or not."""
-    for worker in multiprocessing.active_children():
-        if worker.pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(worker.pid, signal.SIGKILL)  # joblib's processes have no `kill`
+    """Ends the workers at once, whatever they do."""
+    for pid in list(pids):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def become(*, number: int, of: str) -> None:
+    """Makes this process a worker.
+
+    Args:
+        number: its place among those that run at once.
+        of: the sweep.
+    """
+    global place, sweep
+    place, sweep = number, of
+    for signum in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+        signal.signal(signum, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, note_stop)
+    threading.Thread(target=outlive_nobody, daemon=True).start()
 
 
 def do(job: Callable[[], None]) -> None:
-    """Does one job of a sweep, in a worker. Once it was asked to stop, it does none: the sweep runs out by itself."""
-    global busy
-    if signal.getsignal(signal.SIGTERM) is not note_stop:  # this worker's first job
-        for signum in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
-            signal.signal(signum, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, note_stop)
-        threading.Thread(target=outlive_nobody, args=(os.getppid(),), daemon=True).start()
-    busy = True
+    """Does a worker's job, unless it was asked to stop before."""
     try:
         if asked is None:
             job()
     except KeyboardInterrupt:
         if asked is None:
             raise
-    finally:
-        busy = False
 
 
-def outlive_nobody(parent: int) -> None:
-    """Once the sweep's own process is gone: saves and ends the job, then this process."""
-    while os.getppid() == parent:
-        time.sleep(LOOK_EVERY)
+def outlive_nobody() -> None:
+    """Once the sweep's own process is gone: asks this worker to save and end."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
-    while busy:
-        time.sleep(LOOK_EVERY)
-    os._exit(128 + signal.SIGTERM)

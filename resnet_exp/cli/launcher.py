@@ -1,0 +1,261 @@
+"""`hydra/launcher=parallel`: the jobs of a sweep side by side on this machine, each in a process of its own.
+
+A process that has imported everything once (a fork server) forks one for each job, so that a job costs no start. One
+that is killed takes no other with it: it is begun once more and goes on from its last checkpoint.
+"""
+
+import importlib
+import io
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO
+
+from hydra import version
+from hydra._internal.callbacks import Callbacks
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from resnet_exp.cli import workers
+from resnet_exp.cli.compose import HYDRA_AS_OF
+from resnet_exp.cli.messages import JobFailedError, fail
+
+START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"  # Windows has no fork
+IMPORTED = ["resnet_exp.cli.main", "resnet_exp.training.run", "resnet_exp.cli.preloaded"]
+TURNS = 2  # of a job that is killed
+LISTENS = "\0"  # a worker's first byte: from now on it can be told to stop
+LOOK_EVERY = 1.0  # seconds after which it looks whether it was asked to stop
+AT_ONCE = 2**16  # bytes to read
+LOST = 255  # the exit code of a process whose fork server has ended before it
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Stream:
+    """What a worker writes, line by line.
+
+    Args:
+        source: our end of the pipe.
+        target: where its lines go; one process writes there, so none is torn.
+        named: whether a line says which run it is about; errors do so by themselves.
+    """
+
+    source: Connection
+    target: TextIO
+    named: bool
+    rest: bytes = b""
+
+    def lines(self) -> list[str]:
+        """The lines that have come since; at their end it closes."""
+        chunk = os.read(self.source.fileno(), AT_ONCE)
+        *whole, self.rest = (self.rest + chunk).split(b"\n")
+        if not chunk:
+            self.source.close()
+            whole, self.rest = [self.rest], b""
+        return [line.decode(errors="replace") for line in whole]
+
+
+@dataclass
+class Job:
+    """A job of the sweep.
+
+    Args:
+        number: in the sweep.
+        overrides: that make it.
+        config: composed.
+        turns: how often it was begun.
+        code: the exit code of its newest process.
+    """
+
+    number: int
+    overrides: list[str]
+    config: DictConfig
+    turns: int = 0
+    code: int | None = None
+    place: int = 0
+    process: Any = None
+    streams: list[Stream] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        """`plain20/seed0`"""
+        return str(self.config.hydra.sweep.subdir)
+
+    @property
+    def killed(self) -> bool:
+        return self.code is not None and (self.code < 0 or self.code == LOST)
+
+    def returned(self) -> JobReturn:
+        """What Hydra makes of it."""
+        done = JobReturn(overrides=self.overrides, status=JobStatus.COMPLETED if self.code == 0 else JobStatus.FAILED)
+        done.return_value = None if self.code == 0 else JobFailedError(self.where)
+        return done
+
+
+class ParallelLauncher(Launcher):
+    """See the module.
+
+    Args:
+        n_jobs: at the same time.
+        runs_per_gpu: that share a GPU; `cli.sweep` has made `n_jobs` of it.
+    """
+
+    def __init__(self, n_jobs: int, runs_per_gpu: int) -> None:
+        self.n_jobs, self.runs_per_gpu = n_jobs, runs_per_gpu
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        jobs = [self.job(number, words) for number, words in enumerate(job_overrides, start=initial_job_idx)]
+        log.info("Launching %d jobs, %d at a time", len(jobs), min(self.n_jobs, len(jobs)))
+        Sweep(jobs, at_once=self.n_jobs, task=self.task_function).run()
+        return [job.returned() for job in jobs]
+
+    def job(self, number: int, words: Sequence[str]) -> Job:
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(words))
+        with open_dict(config):
+            config.hydra.job.id = f"{config.hydra.job.name}_{number}"
+            config.hydra.job.num = number
+        return Job(number, list(filter_overrides(list(words))), config)
+
+
+# Hydra takes plugins from the package `hydra_plugins` alone; ours lives with the code that it belongs to.
+ParallelLauncher.__module__ = "hydra_plugins.resnet_exp"
+
+
+def register() -> None:
+    """Makes the launcher known to Hydra, under a name that it takes."""
+    try:
+        package: Any = importlib.import_module("hydra_plugins")
+    except ModuleNotFoundError:  # no other plugin is installed
+        package = sys.modules["hydra_plugins"] = ModuleType("hydra_plugins")
+        package.__path__ = []
+    package.resnet_exp = sys.modules[__name__]
+    Plugins.instance().register(ParallelLauncher)
+
+
+class Sweep:
+    """Jobs side by side.
+
+    Args:
+        jobs: in order.
+        at_once: of them.
+        task: what each calls with its settings.
+    """
+
+    def __init__(self, jobs: Sequence[Job], *, at_once: int, task: TaskFunction) -> None:
+        self.waiting, self.at_once, self.task = list(jobs), at_once, task
+        self.running: list[Job] = []
+        self.name = f"{os.getpid()}-{time.time_ns()}"
+        self.context: Any = multiprocessing.get_context(START)
+        if START == "forkserver":
+            self.context.set_forkserver_preload(IMPORTED)
+
+    def run(self) -> None:
+        """Until every job has ended, or those that were begun have after a stop."""
+        while self.running or self.goes_on:
+            while self.goes_on and len(self.running) < self.at_once:
+                self.begin(self.waiting.pop(0))
+            sources = {stream.source: (job, stream) for job in self.running for stream in job.streams}
+            ends = {job.process.sentinel: job for job in self.running}
+            ready = wait([*sources, *ends], timeout=LOOK_EVERY)
+            for source in ready:
+                if source in sources:
+                    hand_on(*sources[source])
+            for end in ready:
+                if end in ends:
+                    self.end(ends[end])
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether another job is to begin."""
+        return bool(self.waiting) and workers.asked is None and not workers.failed
+
+    def begin(self, job: Job) -> None:
+        job.place = min({*range(self.at_once)} - {other.place for other in self.running})
+        job.turns += 1
+        job.code = None
+        pipes = [self.context.Pipe(duplex=False) for _ in range(2)]
+        job.streams = [Stream(pipes[0][0], sys.stdout, named=False), Stream(pipes[1][0], sys.stderr, named=True)]
+        written = [pipe[1] for pipe in pipes]
+        words = {"task": self.task, "config": job.config, "place": job.place, "sweep": self.name}
+        job.process = self.context.Process(target=work, args=written, kwargs=words)
+        job.process.start()
+        for end in written:
+            end.close()
+        workers.pids[job.process.pid] = False
+        self.running.append(job)
+
+    def end(self, job: Job) -> None:
+        """Notes how a job has ended; one that was killed gets another turn."""
+        job.process.join()
+        job.code = job.process.exitcode
+        for stream in list(job.streams):
+            while not stream.source.closed and stream.source.poll():
+                hand_on(job, stream)
+            stream.source.close()  # a process of its own may still hold the other end
+        if job.code == LOST:
+            with suppress(ProcessLookupError):
+                os.kill(job.process.pid, signal.SIGKILL)
+        workers.pids.pop(job.process.pid, None)
+        self.running.remove(job)
+        if job.killed and workers.asked is None and job.turns < TURNS:
+            log.warning("%s: its process was killed; it is begun once more and goes on", job.where)
+            self.waiting.insert(0, job)
+            return
+        if job.killed and workers.asked is None:
+            how = "perhaps the memory does not hold so many jobs at once: hydra.launcher.n_jobs= takes fewer"
+            fail(f"its process was killed twice\n{how}", where=job.where)
+        workers.failed = workers.failed or (job.code != 0 and bool(job.config.stop_on_failure))
+
+
+def hand_on(job: Job, stream: Stream) -> None:
+    """Prints what a worker has written, each line whole and with the run it is about."""
+    for line in stream.lines():
+        if line.startswith(LISTENS):
+            workers.listens(job.process.pid)
+        elif line:
+            print(line if stream.named else f"{job.where}: {line}", file=stream.target, flush=True)
+    if stream.source.closed:
+        job.streams.remove(stream)
+
+
+def work(out: Connection, err: Connection, *, task: TaskFunction, config: DictConfig, place: int, sweep: str) -> None:
+    """A worker: one job of the sweep, with its output through the pipes."""
+    for number, pipe in ((1, out), (2, err)):
+        os.dup2(pipe.fileno(), number)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace", line_buffering=True)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    workers.become(number=place, of=sweep)
+    print(LISTENS)
+    version.setbase(HYDRA_AS_OF)  # else a job would change its folder
+    context = HydraContext(config_loader=None, callbacks=Callbacks(config))  # type: ignore[arg-type]
+    done = run_job(
+        hydra_context=context,
+        task_function=task,
+        config=config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )
+    sys.exit(0 if done.status == JobStatus.COMPLETED else 1)
