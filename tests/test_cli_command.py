@@ -267,10 +267,10 @@ def test_own_configs_can_be_added(command: Command, tmp_path: Path) -> None:
 
 def test_settings_that_belong_together_are_swept_as_files(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mine" / "arm").mkdir(parents=True)
-    for name, depth, lr in (("shallow", 8, 0.1), ("deep", 14, 0.05)):
+    for name, depth, lr in (("d8", 8, 0.1), ("d14", 14, 0.05)):
         text = f"# @package _global_\ndepth: {depth}\noptim: {{lr: {lr}}}\n"
         (tmp_path / "mine" / "arm" / f"{name}.yaml").write_text(text)
-    done = command("--config-dir", "mine", "-m", "arm=shallow,deep", "model=plain,resnet", *TINY)
+    done = command("--config-dir", "mine", "-m", "arm=d8,d14", "model=plain,resnet", *TINY)
     assert done.returncode == 0, done.stderr
     rates = {
         file.parent.parent.name: OmegaConf.load(file).optim.lr
