@@ -39,6 +39,21 @@ def test_a_sweep_of_diagnoses_is_one_too(trained: Path, command: Command) -> Non
     assert "resnet8 responds 1.0" in done.stdout
 
 
+def test_several_runs_of_a_study_are_asked_at_once(trained: Path, command: Command, tmp_path: Path) -> None:
+    study = trained.rename(tmp_path / "moved [study], one")
+    words = ("task=diagnose", "from='moved [study], one'", "what=responses,gradients")
+    done = command("-m", "hydra/launcher=parallel", "hydra.launcher.n_jobs=2", *words)
+    assert done.returncode == 0, done.stderr
+    for name in ("plain8", "resnet8"):
+        for what in ("responses", "gradients"):
+            found = read_diagnosis(study / name / "seed0", what)
+            assert found is not None
+            assert found.complete
+    assert done.stdout.count("Do layers of residual nets respond less?") == 1
+    assert "heading-why" in (study / "report" / "report.html").read_text()
+    assert not (tmp_path / "outputs" / "mine").exists()
+
+
 def test_one_run_is_named_by_its_folder_or_its_settings(trained: Path, command: Command) -> None:
     for words in (("from=outputs/mine/plain8/seed0",), (*NETS, "model=plain", "depth=8")):
         done = command("task=diagnose", *words, "what=responses")

@@ -27,11 +27,17 @@ def runs_of(config: Config, path: Path, *, given: Collection[str]) -> list[tuple
     """
     if not config.from_:
         return [(settled(config, RunFolder(path), given={*given}), path)]
-    study = Path(config.from_).expanduser()
-    below = sorted(file.parent for file in study.rglob("config.yaml") if ".hydra" not in file.parts)
-    if (study / "config.yaml").exists() or not below:
+    below = runs_below(Path(config.from_).expanduser())
+    if not below:
         return [of_run(config, given={*given})]
     return [of_run(replace(config, from_=str(run)), given={*given}) for run in below]
+
+
+def runs_below(study: Path) -> list[Path]:
+    """The run folders below a study's; none if it is a run's own."""
+    if (study / "config.yaml").exists():
+        return []
+    return sorted(file.parent for file in study.rglob("config.yaml") if ".hydra" not in file.parts)
 
 
 def study_of(config: Config, path: Path) -> Path:
@@ -80,7 +86,8 @@ def diagnose(config: Config, path: Path, *, given: Collection[str], draw: bool) 
 
 def studies_of(jobs: Sequence[Config]) -> list[Path]:
     """The folders whose reports tell of the jobs of a sweep."""
-    return [study_of(job, Path("outputs", job.study, job.name, f"seed{job.seed}")) for job in jobs]
+    own = (Path(job.from_ or Path("outputs", job.study, job.name, f"seed{job.seed}")).expanduser() for job in jobs)
+    return [study_of(job, path) for job, path in zip(jobs, own, strict=True)]
 
 
 def explain_study(study: Path) -> None:

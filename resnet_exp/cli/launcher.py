@@ -34,7 +34,8 @@ from resnet_exp.cli.compose import HYDRA_AS_OF
 from resnet_exp.cli.messages import JobFailedError, fail
 
 START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"  # Windows has no fork
-IMPORTED = ["resnet_exp.cli.main", "resnet_exp.training.run", "resnet_exp.cli.preloaded"]
+IMPORTED = ("resnet_exp.cli.main", "resnet_exp.cli.preloaded")  # once, by the fork server
+BRINGS_TORCH = ("resnet_exp.training.run",)
 TURNS = 2  # of a job that is killed
 LISTENS = "\0"  # a worker's first byte: from now on it can be told to stop
 LOOK_EVERY = 1.0  # seconds after which it looks whether it was asked to stop
@@ -167,7 +168,8 @@ class Sweep:
         self.name = f"{os.getpid()}-{time.time_ns()}"
         self.context: Any = multiprocessing.get_context(START)
         if START == "forkserver":
-            self.context.set_forkserver_preload(IMPORTED)
+            tasks = {str(job.config.task) for job in jobs}
+            self.context.set_forkserver_preload([*IMPORTED, *(BRINGS_TORCH if tasks != {"describe"} else ())])
 
     def run(self) -> None:
         """Until every job has ended, or those that were begun have after a stop."""

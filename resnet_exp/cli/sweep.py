@@ -20,13 +20,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from resnet_exp.cli import workers
 from resnet_exp.cli.compose import to_config
-from resnet_exp.cli.diagnose import explain_study, runs_of, studies_of
+from resnet_exp.cli.diagnose import explain_study, runs_below, runs_of, studies_of
 from resnet_exp.cli.grow import grown_from
 from resnet_exp.cli.messages import explain, fail
 from resnet_exp.cli.names import NAMED, named_in, study_dir
 from resnet_exp.cli.settle import check_source, of_run, settled
 from resnet_exp.config import Config, conf_dir
 from resnet_exp.cores import count_gpus
+from resnet_exp.grammar import quoted
 from resnet_exp.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class StudyCallback(Callback):
     def on_multirun_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
         """Ends the sweep before its first job if any of its jobs is impossible."""
         with refusals():
+            each_run_a_job(config)
             choices = expand(config)
             refuse_swept_sweeps(choices)
             swept = [key for key, values in choices.items() if len(values) > 1]
@@ -146,6 +148,16 @@ def refuse_swept_sweeps(choices: dict[str, list[str]]) -> None:
                     f"experiment={','.join(experiments)}: {name} is a sweep of its own, which cannot be swept over"
                     "\ngive each experiment a command of its own"
                 )
+
+
+def each_run_a_job(config: DictConfig) -> None:
+    """Of a study that is diagnosed each run becomes a job, so that a launcher can ask several at once."""
+    tasks = list(config.hydra.overrides.task)
+    study = OmegaConf.select(config, "from_")
+    if config.task == "diagnose" and study and (runs := runs_below(Path(study).expanduser())):
+        each = ",".join(quoted(str(run)) for run in runs)
+        with read_write(config):
+            config.hydra.overrides.task = [f"from_={each}" if named_in([task]) == {"from_"} else task for task in tasks]
 
 
 def seed_first(config: DictConfig, swept: list[str]) -> None:
