@@ -18,7 +18,8 @@ fi
 "${run[@]}" "${images[@]}" experiment=both_halves seed=0 depth=20,56
 "$exp" task=diagnose from=outputs/both_halves
 
-# The deeper net that is made to do as well, on generated images.
+# On generated images: error against depth; the deeper net that is made to do as well.
+"${run[@]}" experiment=depths
 "${run[@]}" experiment=grow
 
 # The border and the precision that were usual on a CPU when these were recorded.
