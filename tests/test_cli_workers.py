@@ -233,8 +233,10 @@ def test_sweeps_with_random_kills_end_with_the_bytes_of_a_serial_one(tmp_path: P
             family = [process.pid, *descendants(process.pid)] if process.poll() is None else []
             if family and turn < 5:
                 os.kill(random.choice(family), random.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)))
-            if finish(process)[0] == 0:
+            code, _, err = finish(process)
+            if code == 0:
                 break
+            assert turn < 5, err
             wait_until(lambda family=family: not any(map(alive, family)), "the end of all its processes")
         for run in runs:
             assert_same(killed / run, serial / run)

@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from resnet_exp import __version__
-from resnet_exp.cli import compose, launcher, workers
+from resnet_exp.cli import compose, launchers, workers
 from resnet_exp.cli.compose import to_config
 from resnet_exp.cli.diagnose import diagnose
 from resnet_exp.cli.evaluate import evaluate
@@ -33,7 +33,7 @@ from resnet_exp.training.stop import Stopped
 
 log = logging.getLogger(__name__)
 compose.register()  # here: the processes of a parallel sweep import this module and call `job`
-launcher.register()
+launchers.register()
 
 
 def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) -> None:

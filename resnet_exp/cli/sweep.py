@@ -63,7 +63,7 @@ class StudyCallback(Callback):
             update_report(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if workers.asked is not None:
+        if workers.asked is not None or workers.left:
             return
         if config.task == "describe":
             from resnet_exp.cli.describe import compare_nets  # brings scipy

@@ -4,7 +4,6 @@ A process that has imported everything once (a fork server) forks one for each j
 that is killed takes no other with it: it is begun once more and goes on from its last checkpoint.
 """
 
-import importlib
 import io
 import logging
 import multiprocessing
@@ -18,12 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TextIO
 
 from hydra import version
 from hydra._internal.callbacks import Callbacks
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -136,21 +133,6 @@ class ParallelLauncher(Launcher):
             config.hydra.job.id = f"{config.hydra.job.name}_{number}"
             config.hydra.job.num = number
         return Job(number, list(filter_overrides(list(words))), config)
-
-
-# Hydra takes plugins from the package `hydra_plugins` alone; ours lives with the code that it belongs to.
-ParallelLauncher.__module__ = "hydra_plugins.resnet_exp"
-
-
-def register() -> None:
-    """Makes the launcher known to Hydra, under a name that it takes."""
-    try:
-        package: Any = importlib.import_module("hydra_plugins")
-    except ModuleNotFoundError:  # no other plugin is installed
-        package = sys.modules["hydra_plugins"] = ModuleType("hydra_plugins")
-        package.__path__ = []
-    package.resnet_exp = sys.modules[__name__]
-    Plugins.instance().register(ParallelLauncher)
 
 
 class Sweep:
