@@ -21,6 +21,9 @@ fi
 # On generated images: error against depth; the deeper net that is made to do as well.
 "${run[@]}" experiment=depths
 "${run[@]}" experiment=grow
+# Does weight decay shrink residual branches? The runs, then the question.
+"${run[@]}" experiment=weight_decay
+"$exp" task=diagnose from=outputs/weight_decay what=branches
 
 # The border and the precision that were usual on a CPU when these were recorded.
 run+=(device=cpu threads=1)

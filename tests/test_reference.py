@@ -13,6 +13,7 @@ from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_exp.cli.main import conf_dir
+from resnet_exp.cli.names import NAMED
 from resnet_exp.cli.sweep import expand
 from resnet_exp.config import Config, differences
 from resnet_exp.runs.folder import read_config
@@ -97,8 +98,10 @@ def jobs(overrides: list[str], settings: Callable[..., Config]) -> list[Config]:
             own = OmegaConf.load(file).hydra.sweeper.params
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         choices = expand(DictConfig({"hydra": {"sweeper": {"params": own}, "overrides": {"task": of_net}}}))
+    varied = [key for key, values in choices.items() if len(values) > 1 and key not in NAMED]
+    named = [f"name=${{run_name:{','.join(varied)}}}"] if varied else []
     combinations = itertools.product(*choices.values())
-    return [settings(*(f"{k}={v}" for k, v in zip(choices, values, strict=True))) for values in combinations]
+    return [settings(*named, *(f"{k}={v}" for k, v in zip(choices, values, strict=True))) for values in combinations]
 
 
 def test_make_reference_repeats_what_was_recorded(
