@@ -21,6 +21,10 @@ fi
 # On generated images: error against depth; the deeper net that is made to do as well.
 "${run[@]}" experiment=depths
 "${run[@]}" experiment=grow
+# Without BN: plain and residual nets, then residual ones whose blocks start as their shortcuts, and how their gradients are.
+"${run[@]}" experiment=no_norm
+"${run[@]}" experiment=no_norm model=resnet zero_init=false,true
+"$exp" task=diagnose from=outputs/no_norm what=gradients
 # Does weight decay shrink residual branches? The runs, then the question.
 "${run[@]}" experiment=weight_decay
 "$exp" task=diagnose from=outputs/weight_decay what=branches

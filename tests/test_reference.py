@@ -111,11 +111,12 @@ def test_make_reference_repeats_what_was_recorded(
         (tmp_path / "images" / part).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bin").mkdir()
-    given = commands(tmp_path / "bin")
-    assert len(given) == len(STUDIES)
-    for overrides in given:
-        repeated = {Path(job.study, job.name, f"seed{job.seed}"): job for job in jobs(overrides, settings)}
-        (study,) = {path.parts[0] for path in repeated}
+    studies: dict[str, dict[Path, Config]] = {}
+    for overrides in commands(tmp_path / "bin"):
+        for job in jobs(overrides, settings):
+            studies.setdefault(job.study, {})[Path(job.study, job.name, f"seed{job.seed}")] = job
+    assert sorted(studies) == STUDIES
+    for study, repeated in studies.items():
         recorded = {file.parent.relative_to(REFERENCE): file for file in (REFERENCE / study).rglob("config.yaml")}
         assert repeated.keys() == recorded.keys()
         for path, job in repeated.items():
