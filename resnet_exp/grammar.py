@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,10 @@ def at_home(word: str) -> str:
     """A word of a command whose value begins with `~/`, as in `data.root=~/images`: a shell leaves that as it is."""
     found = re.fullmatch(r"([+\w./@]+)=(~(?:/.*)?)", word)
     return f"{found[1]}={quoted(str(Path(found[2]).expanduser()))}" if found else word
+
+
+def expanded(folder: Path) -> Path:
+    """`~` is the user's home here, too, where a shell leaves it alone: `--out=~/report`."""
+    with suppress(RuntimeError):
+        return folder.expanduser()
+    return folder

@@ -407,8 +407,7 @@ def test_a_full_disk_keeps_what_was_saved(begun: Path, tmp_path: Path, whole: Pa
     if share:
         summary = json.loads((begun / "summary.json").read_text())
         assert (summary["status"], summary["step"]) == ("failed", 200)
-        assert summary["reason"].startswith("OSError: ")
-        assert "File too large" in summary["reason"]
+        assert summary["reason"].endswith(": File too large")
     assert ("metrics.csv goes on without them" in out) == (share == 0.08)
     assert {name: (begun / name).read_bytes() for name in (NAME, SPARE)} == before
     assert not [file.name for file in begun.iterdir() if file.name.endswith((".tmp", ".new"))]

@@ -61,7 +61,14 @@ def test_every_resnet_exp_command_composes(command: str, composed: Callable[...,
 
 def test_other_commands_are_the_known_ones() -> None:
     others = {command for command in COMMANDS if not command.startswith("resnet-exp ")}
-    assert others == {*("pip install -e .", "resnet-exp-report outputs/quick", "tensorboard --logdir outputs")}
+    assert others == {
+        *(
+            "pip install -e .",
+            "resnet-exp-report outputs/quick",
+            "resnet-exp-status outputs --watch",
+            "tensorboard --logdir outputs",
+        )
+    }
 
 
 def test_every_make_is_a_target() -> None:

@@ -132,11 +132,11 @@ def test_a_run_that_ends_while_it_is_read_is_not_dead(tmp_path: Path, monkeypatc
     path = write_run(tmp_path, "plain", 20, 0, [50.0], status="running")
     summary = json.loads((path / "summary.json").read_text())
 
-    def ends(path: Path) -> bool:
+    def ends(path: Path, _: object) -> bool:
         (path / "summary.json").write_text(json.dumps(summary | {"status": "completed"}))
         return False
 
-    monkeypatch.setattr(study_runs, "is_alive", ends)
+    monkeypatch.setattr(study_runs, "has_process", ends)
     assert load_run(path).status == "completed"
 
 

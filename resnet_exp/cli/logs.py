@@ -12,7 +12,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from resnet_exp.cli.messages import explain
+from resnet_exp.config import Config
 from resnet_exp.files import replace_text
+from resnet_exp.runs.folder import RunFolder
 
 TRACEBACK = logging.getLogger("resnet_exp.traceback")  # the full story of a failure: in the file, not on the screen
 TRACEBACK.propagate = False
@@ -38,6 +41,17 @@ def kept_log(path: Path, *, settings: dict[str, Any]) -> Iterator[None]:
             logger.removeHandler(handler)
         with suppress(OSError):  # a full disk, of which more is said elsewhere
             handler.close()
+
+
+@contextmanager
+def kept_failure(folder: RunFolder, config: Config) -> Iterator[None]:
+    """Has the run say that it failed and why, in the words of the message, if an exception ends it."""
+    try:
+        yield
+    except Exception as error:
+        identity = {"name": config.name, "seed": config.seed, "steps": config.train.steps}
+        folder.note_failure((explain(error) or type(error).__name__).splitlines()[0], identity=identity)
+        raise
 
 
 def keep_command(path: Path, *, settings: dict[str, Any]) -> None:

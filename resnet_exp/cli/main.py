@@ -21,7 +21,7 @@ from resnet_exp.cli.compose import to_config
 from resnet_exp.cli.diagnose import diagnose
 from resnet_exp.cli.evaluate import evaluate
 from resnet_exp.cli.grow import begins, grown_from, trained_first
-from resnet_exp.cli.logs import TRACEBACK, kept_log
+from resnet_exp.cli.logs import TRACEBACK, kept_failure, kept_log
 from resnet_exp.cli.messages import JobFailedError, explain, fail
 from resnet_exp.cli.names import named_in
 from resnet_exp.cli.settle import of_run, settled
@@ -89,7 +89,7 @@ def train(config: Config, folder: RunFolder, *, shallower: Path | None = None) -
         return
     if config.grow_from is not None and shallower is None and begins(config, folder):
         shallower = trained_first(config, folder.path, train=train)
-    with folder, kept_log(folder.path, settings=config.to_dict()):
+    with folder, kept_failure(folder, config), kept_log(folder.path, settings=config.to_dict()):
         make_room(config, folder)
         if finished(folder):  # by another process, in the meantime
             return

@@ -7,15 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from resnet_exp.cli.messages import explain, fail
+from resnet_exp.grammar import expanded
 from resnet_exp.study.statistics import MARGIN
 from resnet_exp.why.report import write_report
-
-
-def expanded(folder: Path) -> Path:
-    """`~` is the user's home here, too, where a shell leaves it alone: `--out=~/report`."""
-    with suppress(RuntimeError):
-        return folder.expanduser()
-    return folder
 
 
 def margin(text: str) -> float:

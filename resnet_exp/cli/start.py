@@ -1,4 +1,4 @@
-"""How the commands `resnet-exp` and `resnet-exp-report` begin and end: stoppable from their first moment."""
+"""How the commands `resnet-exp`, `-report` and `-status` begin and end: stoppable from their first moment."""
 
 import atexit
 import io
@@ -57,3 +57,7 @@ def main() -> None:
 
 def report() -> None:
     run("resnet_exp.cli.report")
+
+
+def status() -> None:
+    run("resnet_exp.cli.status")

@@ -5,8 +5,8 @@ import itertools
 import logging
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,10 @@ from resnet_exp.cli.settle import check_source, of_run, settled
 from resnet_exp.config import Config, conf_dir
 from resnet_exp.cores import count_gpus
 from resnet_exp.grammar import quoted
+from resnet_exp.nets.cost import costs_of
+from resnet_exp.nets.table import net_spec
 from resnet_exp.runs.folder import RunFolder
+from resnet_exp.runs.jobs import Job, add_jobs
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,8 @@ class StudyCallback(Callback):
                 config.hydra.overrides.hydra += more
             self.given = {*choices}
             self.jobs = check_jobs(choices, more=more, config_name=config_name or "config")
+        if config.task == "train":
+            list_jobs(self.jobs)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Redraws the study's comparison, in whichever process the job ran."""
@@ -201,6 +206,19 @@ def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: s
         if other != this:
             raise ValueError(f"two jobs of this sweep are the same run, {job.name} seed {job.seed}:\n{other}\n{this}")
     return jobs
+
+
+def list_jobs(jobs: Sequence[Config]) -> None:
+    """Has each study know what is to be trained in it, before the first job begins."""
+    for study in dict.fromkeys(job.study for job in jobs):
+        listed = []
+        for job in jobs:
+            if job.study == study:
+                spec = net_spec(job.net, image_size=job.data.image_size)
+                macs = sum(cost.macs for cost in costs_of(spec, num_classes=1, image_size=job.data.image_size))
+                listed.append(Job(job.name, job.seed, job.train.steps, work=macs * job.train.batch_size))
+        with suppress(OSError):  # a folder that cannot be written: the first job says it
+            add_jobs(Path("outputs", study), listed)
 
 
 def update_report(study: Path) -> str:

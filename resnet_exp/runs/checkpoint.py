@@ -2,13 +2,13 @@
 
 import logging
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from resnet_exp.files import DamagedFileError, read_sealed, sync_folder, write_sealed
 from resnet_exp.runs.schema import SCHEMA, upgrade_checkpoint
+
+if TYPE_CHECKING:  # the names of the files are asked for without torch
+    from torch import nn
 
 NAME, WRITTEN, SPARE = "checkpoint.pt", ".checkpoint.pt.new", "checkpoint.prev.pt"  # newest first, but for a moment
 
@@ -56,6 +56,8 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def is_finite(model: nn.Module) -> bool:
+def is_finite(model: "nn.Module") -> bool:
     """Whether every weight and BN statistic is a number. Waits for the device, once."""
+    import torch
+
     return bool(torch.stack([tensor.isfinite().all() for tensor in model.state_dict().values()]).all())

@@ -4,6 +4,8 @@ import errno
 import json
 import logging
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from resnet_exp.runs.snapshots import clear_snapshots
 
 PATIENCE = 0.2  # seconds in which whoever only looks whether a run is alive lets go of its lock
 FINISHED = ("completed", "diverged")  # the `status` of a run that is not trained further
+FAILURE = ".failure.json"  # why a run failed before there was a summary that could say so
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +126,7 @@ class RunFolder:
         clear_diagnoses(self.path)
         clear_snapshots(self.path)
         # The settings last: whoever is killed on the way leaves no checkpoint that other settings could take up.
-        for pattern in ("*checkpoint*.pt*", "metrics.csv", "events.out.*", "summary.json", "config.yaml"):
+        for pattern in ("*checkpoint*.pt*", "metrics.csv", "events.out.*", FAILURE, "summary.json", "config.yaml"):
             for file in self.path.glob(pattern):
                 file.unlink()
 
@@ -187,6 +190,26 @@ class RunFolder:
     @summary.setter
     def summary(self, values: dict[str, Any]) -> None:
         replace_text(self.path / "summary.json", json.dumps(values, indent=2) + "\n")
+        (self.path / FAILURE).unlink(missing_ok=True)  # from now on the summary says it
+
+    def note_progress(self, values: Mapping[str, Any]) -> None:
+        """Adds to the summary how far the run is. A sign of life, no record: a full disk is no reason to end."""
+        with suppress(OSError):
+            self.summary = self.summary | dict(values)
+
+    def note_failure(self, reason: str, *, identity: Mapping[str, Any]) -> None:
+        """Records that the run has failed: in its summary, or, if it has none yet, in a file that the next one removes.
+
+        Args:
+            reason: one line, for a user.
+            identity: what a list of runs shows of one without a summary: `name`, `seed`, `steps`.
+        """
+        failed = {"status": "failed", "reason": reason}
+        with suppress(OSError):  # a full disk, of which more is said elsewhere
+            if known := self.summary:
+                self.summary = known | failed
+            else:
+                replace_text(self.path / FAILURE, json.dumps(dict(identity) | failed) + "\n")
 
 
 def read_config(file: Path) -> dict[str, Any] | None:
@@ -208,6 +231,11 @@ def read_config(file: Path) -> dict[str, Any] | None:
 
 def is_alive(path: Path) -> bool:
     """Whether a process has the run folder open: one that died, however it died, has not."""
+    return bool(is_locked(path))
+
+
+def is_locked(path: Path) -> bool | None:
+    """Whether a process holds the run folder's lock; None: it cannot be asked (a folder of another user)."""
     lock = FileLock(path / ".lock")
     if not (path / ".lock").exists():
         return False
@@ -215,7 +243,7 @@ def is_alive(path: Path) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return True
-    except OSError:  # a folder of another user: nobody's run that we could ask about
-        return False
+    except OSError:
+        return None
     lock.release()
     return False

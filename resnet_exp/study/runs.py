@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_exp.runs.folder import FINISHED, is_alive
+from resnet_exp.runs.folder import FINISHED
+from resnet_exp.runs.liveness import has_process
 from resnet_exp.runs.schema import upgrade_summary
 
 Floats = NDArray[np.float64]
@@ -32,7 +33,7 @@ class Run:
 
     Args:
         summary: its `summary.json`, with what older versions left out.
-        status: that of the summary, but `dead` where it says `running` and no process has the folder open.
+        status: that of the summary, but `dead` where it says `running` and no process trains it any more.
         metrics: the columns of its `metrics.csv`, each (rows,).
     """
 
@@ -129,9 +130,9 @@ def load_run(path: Path) -> Run:
     """
     file = path / "summary.json"
     summary = read_summary(file)
-    if summary["status"] == "running" and not is_alive(path):
+    if summary["status"] == "running" and not has_process(path, summary):
         summary = read_summary(file)  # again: it may have ended between the two looks
-    status = "dead" if summary["status"] == "running" and not is_alive(path) else str(summary["status"])
+    status = "dead" if summary["status"] == "running" and not has_process(path, summary) else str(summary["status"])
     return Run(path, summary, status, read_metrics(path / "metrics.csv"))
 
 

@@ -86,7 +86,7 @@ def train(
 
     Returns:
         `status` (completed, diverged or interrupted), `first_bad_step` (None unless diverged), `images_per_second` (of
-        the updates alone; None if there were none).
+        the updates alone) and `seconds_per_step` (of all; None both if there were no updates).
     """
     status, first_bad_step = "running", None
     with progress:
@@ -107,6 +107,7 @@ def train(
                     saver.folder.add_row(row)
                     state.totals.clear()
                     progress.report(row)
+                    saver.folder.note_progress({"step": state.step} | progress.signs)
                 first_bad_step = bad_step(state, healthy=healthy)
             if state.step in length.snapshots:
                 progress.pause()
@@ -131,4 +132,4 @@ def train(
             progress.tick(state.totals.read() if update.on_cpu else None, long_matters=update.on_cpu)
     if status == "interrupted":
         log.info("stopped: the same command goes on from step %d", saver.saved[0])
-    return {"status": status, "first_bad_step": first_bad_step, "images_per_second": progress.images_per_second}
+    return {"status": status, "first_bad_step": first_bad_step} | progress.signs

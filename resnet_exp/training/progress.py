@@ -35,6 +35,7 @@ class Progress:
         self.ticks = 0  # updates of this process
         self.seconds, self.timed_from = 0.0, 0.0
         self.begun: float | None = None
+        self.entered = time.perf_counter()
         self.waiting: Waiting | None = None  # None: nothing to look at any more
         self.stack = ExitStack()
         self.bar = tqdm(total=steps, initial=step, desc=name, unit="step", leave=False, disable=quiet or None)
@@ -44,6 +45,7 @@ class Progress:
             self.stack.enter_context(logging_redirect_tqdm())
         self.stack.enter_context(self.bar)
         self.waiting = Waiting()
+        self.entered = time.perf_counter()
         self.start()
         return self
 
@@ -68,6 +70,12 @@ class Progress:
     def images_per_second(self) -> float | None:
         """None before the first update of this process."""
         return self.ticks * self.batch_size / self.elapsed if self.ticks else None
+
+    @property
+    def signs(self) -> dict[str, float | None]:
+        """What tells others how fast the run goes on: `seconds_per_step` on the clock, evaluations included."""
+        per_step = (time.perf_counter() - self.entered) / self.ticks if self.ticks else None
+        return {"images_per_second": self.images_per_second, "seconds_per_step": per_step}
 
     @property
     def pace(self) -> str:

@@ -19,6 +19,7 @@ from resnet_exp.data.stream import BatchStream
 from resnet_exp.nets.network import Network
 from resnet_exp.nets.table import paper_warmup
 from resnet_exp.runs.folder import RunFolder
+from resnet_exp.runs.liveness import this_host
 from resnet_exp.runs.origin import Origin
 from resnet_exp.runs.schema import DRAWN, GROWN
 from resnet_exp.runs.snapshots import snapshot_steps
@@ -90,10 +91,11 @@ def train_run(
         initial_weights=initial_weights,
     )
     facts |= {"device": describe_device(parts.device), "precision_reason": parts.precision.reason, "begun_by": begun_by}
+    facts |= {"host": this_host(), "step": state.step}  # for whoever looks from outside
     facts |= {"grown": grown} if config.grow_from is not None else {}
     if checkpoint:
         facts["precision_reason"] = folder.summary.get("precision_reason", parts.precision.reason)
-        facts["images_per_second"] = folder.summary.get("images_per_second")
+        facts |= {key: folder.summary.get(key) for key in ("images_per_second", "seconds_per_step")}
     folder.config = {"schema": origin.settings["schema"]} | config.to_dict()
     folder.summary = facts
     log.info("%s (%s)", headline(facts), parts.precision.reason)
@@ -165,10 +167,10 @@ def closing_summary(folder: RunFolder, facts: dict[str, Any], state: State) -> I
         yield results
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        results |= {"status": "failed", "reason": reason, "step": state.step}
+        results |= {"status": "failed", "reason": reason}
         raise
     finally:
-        folder.summary = facts | folder.last_errors() | results
+        folder.summary = facts | folder.last_errors() | {"step": state.step} | results
 
 
 def final_errors(parts: Parts, *, stream: BatchStream, steps: int, stop: Stop) -> dict[str, float]:

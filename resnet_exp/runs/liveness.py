@@ -1,0 +1,83 @@
+"""Whether a run that says `running` has a process, asked on its machine or, over a shared file system, on another.
+
+The run's lock says it for certain where it can be seen. Another machine's may not be: then a run is taken for dead once
+it has been silent for far longer than it has ever been between two rows.
+"""
+
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from resnet_exp.runs.folder import is_locked
+
+SILENT_ROWS = 5  # as long as so many rows take a run of another machine may write nothing
+LEAST, UNPACED = (
+    600.0,
+    3600.0,
+)  # seconds: it may always (clocks differ), and before its pace is known (images, compiling)
+
+
+def this_host() -> str:
+    """How a run records the machine that trains it."""
+    return socket.gethostname()
+
+
+def has_process(path: Path, summary: Mapping[str, Any], *, now: float | None = None) -> bool:
+    """Whether some process trains the run in a folder whose summary says `running`.
+
+    Args:
+        summary: its `summary.json`. Runs of older versions record no `host`; the lock alone tells of them.
+        now: seconds since 1970.
+    """
+    locked = is_locked(path)
+    if locked:
+        return True
+    host = summary.get("host")
+    if host is None or (host == this_host() and locked is False):
+        return False
+    return silence(path, now=time.time() if now is None else now) < patience(summary, row_steps(path))
+
+
+def silence(path: Path, *, now: float) -> float:
+    """Seconds since a file of the folder was last written."""
+    written = [0.0]
+    for file in path.iterdir():
+        with suppress(OSError):  # gone in the meantime
+            if file.is_file() and file.name != ".lock":  # which whoever looks may touch
+                written.append(file.stat().st_mtime)
+    return now - max(written)
+
+
+def patience(summary: Mapping[str, Any], steps: Sequence[int]) -> float:
+    """Seconds for which a run may write nothing.
+
+    Args:
+        steps: of its rows.
+    """
+    pace = summary.get("seconds_per_step")
+    if not isinstance(pace, int | float) or not steps:
+        return UNPACED
+    between = steps[-1] - (steps[-2] if len(steps) > 1 else 0)
+    return max(LEAST, SILENT_ROWS * between * pace)
+
+
+def row_steps(path: Path) -> list[int]:
+    """The steps of the last two whole rows of `metrics.csv`."""
+    return [int(row["step"]) for row in last_rows(path, most=2) if "step" in row]
+
+
+def last_rows(path: Path, *, most: int) -> list[dict[str, float]]:
+    """The last whole rows of `metrics.csv`, in order; a row that cannot be read is left out."""
+    try:
+        text = (path / "metrics.csv").read_text(errors="replace")
+    except OSError:
+        return []
+    header, *lines = text[: text.rfind("\n") + 1].splitlines() or [""]
+    rows = []
+    for line in lines[-most:]:
+        with suppress(ValueError):
+            rows.append(dict(zip(header.split(","), map(float, line.split(",")), strict=True)))
+    return rows
