@@ -12,7 +12,7 @@ from resnet_exp.runs.schema import SCHEMA
 
 def content(step: int) -> dict[str, Any]:
     """What reading a checkpoint looks at, and a step to tell one from another."""
-    return {"state": {"step": step}, "origin": {"settings": {"schema": SCHEMA}}}
+    return {"state": {"step": step}, "origin": {"settings": {"schema": SCHEMA, "grow_from": None}}}
 
 
 def test_the_one_before_is_kept(tmp_path: Path) -> None:
