@@ -166,6 +166,16 @@ def test_a_killed_job_goes_on_in_another_process(tmp_path: Path) -> None:
     assert_same(run_folder(tmp_path, "plain20"), run_folder(alone, "plain20"))
 
 
+def test_a_job_that_somebody_stops_has_not_succeeded(tmp_path: Path) -> None:
+    process, workers = begin(tmp_path)
+    os.kill(workers[0], signal.SIGTERM)
+    code, out, err = finish(process)
+    assert code == 1
+    assert "error in plain20/seed0: somebody stopped its process\nthe same command goes on with it\n" in err
+    assert out.count("stopped: the same command goes on from step") == 1
+    assert statuses(tmp_path / "outputs" / "default") == ["completed", "completed", "interrupted"]
+
+
 def test_a_job_that_is_killed_twice_fails_and_the_others_go_on(tmp_path: Path) -> None:
     process, workers = begin(tmp_path)
     os.kill(workers[0], signal.SIGKILL)

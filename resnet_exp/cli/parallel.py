@@ -37,6 +37,7 @@ TURNS = 2  # of a job that is killed
 LISTENS = "\0"  # a worker's first byte: from now on it can be told to stop
 LOOK_EVERY = 1.0  # seconds after which it looks whether it was asked to stop
 AT_ONCE = 2**16  # bytes to read
+STOPPED = 128 + signal.SIGTERM  # the exit code of a worker that was told to stop
 LOST = 255  # the exit code of a process whose fork server has ended before it
 
 log = logging.getLogger(__name__)
@@ -205,6 +206,8 @@ class Sweep:
             log.warning("%s: its process was killed; it is begun once more and goes on", job.where)
             self.waiting.insert(0, job)
             return
+        if job.code == STOPPED and workers.asked is None:
+            fail("somebody stopped its process\nthe same command goes on with it", where=job.where)
         if job.killed and workers.asked is None:
             how = "perhaps the memory does not hold so many jobs at once: hydra.launcher.n_jobs= takes fewer"
             fail(f"its process was killed twice\n{how}", where=job.where)
@@ -242,4 +245,6 @@ def work(out: Connection, err: Connection, *, task: TaskFunction, config: DictCo
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
     )
+    if workers.asked is not None:
+        sys.exit(STOPPED)
     sys.exit(0 if done.status == JobStatus.COMPLETED else 1)
