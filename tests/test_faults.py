@@ -216,6 +216,7 @@ def test_a_stop_in_any_phase_is_clean(tmp_path: Path, whole: Path, function: str
         assert_same(complete(tmp_path, *RUN), whole)
 
 
+@pytest.mark.slow
 def test_a_killed_job_takes_no_other_job_along(tmp_path: Path) -> None:
     """Each job a process of its own, as on a cluster; the same command then runs only what is missing."""
     small = (*TINY, "train.steps=100", "train.eval_every=10", "width=2", "data.train_limit=40")
@@ -332,10 +333,14 @@ def test_a_damaged_checkpoint_is_passed_over_loudly(
 def test_with_every_checkpoint_damaged_nothing_is_begun_anew(begun: Path, tmp_path: Path) -> None:
     for name in (NAME, SPARE):
         (begun / name).write_bytes(flip(bytearray((begun / name).read_bytes())))
-    before = {file: file.read_bytes() for file in begun.glob("[a-z]*") if file.name != "run.log"}
+    said = ("run.log", "summary.json")
+    before = {file: file.read_bytes() for file in begun.glob("[a-z]*") if file.name not in said}
     code, _, err = finish(start(tmp_path, *RUN))
     assert_one_message(code, err, "every checkpoint is damaged", "fresh=true starts this run again from step 0")
-    assert {file: file.read_bytes() for file in begun.glob("[a-z]*") if file.name != "run.log"} == before
+    assert {file: file.read_bytes() for file in begun.glob("[a-z]*") if file.name not in said} == before
+    summary = json.loads((begun / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert "every checkpoint is damaged" in summary["reason"]
 
 
 def test_no_flipped_bit_and_no_cut_is_ever_loaded(begun: Path) -> None:

@@ -142,7 +142,7 @@ def job(composed: DictConfig) -> None:
     except Exception as error:
         fail(explain(error), where=where if in_sweep else "")
         if in_sweep:
-            workers.failed = bool(composed.stop_on_failure)
+            workers.failed = bool(composed.get("stop_on_failure"))
             # Hydra keeps the error until the sweep ends, and with it whatever the job had on the GPU.
             traceback.clear_frames(error.__traceback__)
             raise JobFailedError(explain(error)) from error
