@@ -1,11 +1,16 @@
 """Shells, notebooks and schedulers as users have them, with the real command."""
 
+import fcntl
 import json
 import os
+import pty
 import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -154,6 +159,34 @@ def test_a_closed_terminal_saves_every_run_of_a_sweep(tmp_path: Path) -> None:
     assert code == 129
     assert err == "stopped\n"
     assert statuses(tmp_path / "outputs" / "default") == ["interrupted"] * 2
+
+
+def test_on_a_terminal_a_sweep_is_one_table_that_is_redrawn(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    words = ("-m", "hydra/launcher=parallel", "hydra.launcher.n_jobs=2", *SHAPES, "model=plain,resnet", "seed=0,1")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resnet_exp", *words],
+        cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, env=os.environ | {"TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # the terminal's other side is closed at the end
+        while chunk := os.read(ours, 2**16):
+            shown += chunk
+    os.close(ours)
+    assert process.wait() == 0, shown.decode()
+    text = shown.decode().replace("\r\n", "\n")
+    first, *tables = text.split("\x1b[6A\x1b[J")  # a line of names, four runs, and their count
+    assert "4 waiting\n" in first
+    assert tables
+    last = tables[-1].splitlines()
+    assert last[0].split() == ["net", "seed", "status", "step", "train", "%", "test", "%", "images/s", "left"]
+    assert [line.split()[0] for line in last[1:5]] == ["plain8", "plain8", "resnet8", "resnet8"]
+    assert all("\x1b[32mcompleted\x1b[0m" in line and "4/4" in line for line in last[1:5])
+    assert last[5] == "4 completed"
+    assert "plain8/seed0: step 2/4" not in text  # it is in the run's own log
+    assert "step 2/4" in (run_folder(tmp_path, "plain8") / "run.log").read_text()
 
 
 @pytest.mark.parametrize(

@@ -4,105 +4,35 @@ A process that has imported everything once (a fork server) forks one for each j
 that is killed takes no other with it: it is begun once more and goes on from its last checkpoint.
 """
 
-import io
 import logging
 import multiprocessing
 import os
 import signal
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from hydra import version
-from hydra._internal.callbacks import Callbacks
-from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
+from hydra.core.utils import JobReturn, configure_log, filter_overrides, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from resnet_exp.cli import workers
-from resnet_exp.cli.compose import HYDRA_AS_OF
-from resnet_exp.cli.messages import JobFailedError, fail
+from resnet_exp.cli.job import LISTENS, LOST, STOPPED, Job, Stream, work
+from resnet_exp.cli.messages import fail
+from resnet_exp.cli.screen import Screen
 
 START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"  # Windows has no fork
 IMPORTED = ("resnet_exp.cli.main", "resnet_exp.cli.preloaded")  # once, by the fork server
 BRINGS_TORCH = ("resnet_exp.training.run",)
 TURNS = 2  # of a job that is killed
-LISTENS = "\0"  # a worker's first byte: from now on it can be told to stop
 LOOK_EVERY = 1.0  # seconds after which it looks whether it was asked to stop
-AT_ONCE = 2**16  # bytes to read
-STOPPED = 128 + signal.SIGTERM  # the exit code of a worker that was told to stop
-LOST = 255  # the exit code of a process whose fork server has ended before it
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Stream:
-    """What a worker writes, line by line.
-
-    Args:
-        source: our end of the pipe.
-        target: where its lines go; one process writes there, so none is torn.
-        named: whether a line says which run it is about; errors do so by themselves.
-    """
-
-    source: Connection
-    target: TextIO
-    named: bool
-    rest: bytes = b""
-
-    def lines(self) -> list[str]:
-        """The lines that have come since; at their end it closes."""
-        chunk = os.read(self.source.fileno(), AT_ONCE)
-        *whole, self.rest = (self.rest + chunk).split(b"\n")
-        if not chunk:
-            self.source.close()
-            whole, self.rest = [self.rest], b""
-        return [line.decode(errors="replace") for line in whole]
-
-
-@dataclass
-class Job:
-    """A job of the sweep.
-
-    Args:
-        number: in the sweep.
-        overrides: that make it.
-        config: composed.
-        turns: how often it was begun.
-        code: the exit code of its newest process.
-    """
-
-    number: int
-    overrides: list[str]
-    config: DictConfig
-    turns: int = 0
-    code: int | None = None
-    place: int = 0
-    process: Any = None
-    streams: list[Stream] = field(default_factory=list)
-
-    @property
-    def where(self) -> str:
-        """`plain20/seed0`"""
-        return str(self.config.hydra.sweep.subdir)
-
-    @property
-    def killed(self) -> bool:
-        return self.code is not None and (self.code < 0 or self.code == LOST)
-
-    def returned(self) -> JobReturn:
-        """What Hydra makes of it."""
-        done = JobReturn(overrides=self.overrides, status=JobStatus.COMPLETED if self.code == 0 else JobStatus.FAILED)
-        done.return_value = None if self.code == 0 else JobFailedError(self.where)
-        return done
 
 
 class ParallelLauncher(Launcher):
@@ -149,6 +79,8 @@ class Sweep:
         self.waiting, self.at_once, self.task = list(jobs), at_once, task
         self.running: list[Job] = []
         self.name = f"{os.getpid()}-{time.time_ns()}"
+        trains = all(job.config.task == "train" for job in jobs)
+        self.screen = Screen([job.folder for job in jobs]) if trains and sys.stdout.isatty() else None
         self.context: Any = multiprocessing.get_context(START)
         if START == "forkserver":
             tasks = {str(job.config.task) for job in jobs}
@@ -164,10 +96,12 @@ class Sweep:
             ready = wait([*sources, *ends], timeout=LOOK_EVERY)
             for source in ready:
                 if source in sources:
-                    hand_on(*sources[source])
+                    self.hand_on(*sources[source])
             for end in ready:
                 if end in ends:
                     self.end(ends[end])
+            if self.screen:
+                self.screen.draw(now=not self.running and not self.goes_on)
 
     @property
     def goes_on(self) -> bool:
@@ -195,7 +129,7 @@ class Sweep:
         job.code = job.process.exitcode
         for stream in list(job.streams):
             while not stream.source.closed and stream.source.poll():
-                hand_on(job, stream)
+                self.hand_on(job, stream)
             stream.source.close()  # a process of its own may still hold the other end
         if job.code == LOST:
             with suppress(ProcessLookupError):
@@ -203,48 +137,34 @@ class Sweep:
         workers.pids.pop(job.process.pid, None)
         self.running.remove(job)
         if job.killed and workers.asked is None and job.turns < TURNS:
+            self.make_room()
             log.warning("%s: its process was killed; it is begun once more and goes on", job.where)
             self.waiting.insert(0, job)
             return
         if job.code == STOPPED and workers.asked is None:
+            self.make_room()
             fail("somebody stopped its process\nthe same command goes on with it", where=job.where)
         if job.killed and workers.asked is None:
+            self.make_room()
             how = "perhaps the memory does not hold so many jobs at once: hydra.launcher.n_jobs= takes fewer"
             fail(f"its process was killed twice\n{how}", where=job.where)
         workers.failed = workers.failed or (job.code != 0 and bool(job.config.stop_on_failure))
 
+    def hand_on(self, job: Job, stream: Stream) -> None:
+        """Prints what a worker has written, each line whole and with the run it is about. Below a table the log of a
+        run is not shown: it is in its `run.log`."""
+        for line in stream.lines():
+            if line.startswith(LISTENS):
+                workers.listens(job.process.pid)
+            elif line and stream.named:
+                self.make_room()
+                print(line, file=stream.target, flush=True)
+            elif line and not self.screen:
+                print(f"{job.where}: {line}", file=stream.target, flush=True)
+        if stream.source.closed:
+            job.streams.remove(stream)
 
-def hand_on(job: Job, stream: Stream) -> None:
-    """Prints what a worker has written, each line whole and with the run it is about."""
-    for line in stream.lines():
-        if line.startswith(LISTENS):
-            workers.listens(job.process.pid)
-        elif line:
-            print(line if stream.named else f"{job.where}: {line}", file=stream.target, flush=True)
-    if stream.source.closed:
-        job.streams.remove(stream)
-
-
-def work(out: Connection, err: Connection, *, task: TaskFunction, config: DictConfig, place: int, sweep: str) -> None:
-    """A worker: one job of the sweep, with its output through the pipes."""
-    for number, pipe in ((1, out), (2, err)):
-        os.dup2(pipe.fileno(), number)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace", line_buffering=True)
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
-    workers.become(number=place, of=sweep)
-    print(LISTENS)
-    version.setbase(HYDRA_AS_OF)  # else a job would change its folder
-    context = HydraContext(config_loader=None, callbacks=Callbacks(config))  # type: ignore[arg-type]
-    done = run_job(
-        hydra_context=context,
-        task_function=task,
-        config=config,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )
-    if workers.asked is not None:
-        sys.exit(STOPPED)
-    sys.exit(0 if done.status == JobStatus.COMPLETED else 1)
+    def make_room(self) -> None:
+        """Before a line is printed that is to stay."""
+        if self.screen:
+            self.screen.table.clear()

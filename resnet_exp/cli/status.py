@@ -92,21 +92,43 @@ def show(folder: Path, *, watch: bool, as_json: bool) -> int:
 
     On a terminal each table takes the place of the one before; elsewhere there is another one after a change.
     """
-    redraws = watch and not as_json and sys.stdout.isatty()
+    live = LiveTable() if watch and not as_json and sys.stdout.isatty() else None
     before: list[dict[str, object]] = []
-    drawn = 0  # lines
     while True:
         found = look(folder)
         now = [status.to_dict() for status in found]  # in which an error that is no number equals itself
-        if redraws or now != before:
+        if live:
+            live.show(found)
+        elif now != before:
             lines = [listed(found, lines=1 if watch else None)] if as_json else table_for_stdout(found, whole=not watch)
-            back = f"\x1b[{drawn}A\x1b[J" if redraws and drawn else ""
-            print(back + "\n".join(lines), flush=True)
-            before, drawn = now, len(lines)
+            print("\n".join(lines), flush=True)
+            before = now
         code = exit_code(found)
         if not watch or code != GOES_ON:
             return code
         time.sleep(LOOK_EVERY)
+
+
+class LiveTable:
+    """A table on a terminal that takes the place of the one before."""
+
+    def __init__(self) -> None:
+        self.drawn = 0  # lines
+
+    def show(self, found: Sequence[RunStatus]) -> None:
+        lines = table_for_stdout(found, whole=False)
+        print(self.back + "\n".join(lines), flush=True)
+        self.drawn = len(lines)
+
+    def clear(self) -> None:
+        """Makes room for what else there is to say; the next table stands below it."""
+        print(self.back, end="", flush=True)
+        self.drawn = 0
+
+    @property
+    def back(self) -> str:
+        """The codes that take the cursor to the table's first line, and wipe what follows."""
+        return f"\x1b[{self.drawn}A\x1b[J" if self.drawn else ""
 
 
 def exit_code(found: Sequence[RunStatus]) -> int:
