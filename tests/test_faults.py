@@ -379,6 +379,19 @@ def test_other_settings_are_refused_even_without_their_file(begun: Path, tmp_pat
         assert_one_message(code, err, "optim.lr: 0.1 -> 0.5\n", "study=ANOTHER", "fresh=true")
 
 
+def test_a_complete_run_says_the_same_again_where_its_summary_is_damaged(tmp_path: Path) -> None:
+    """From its weights alone: it keeps nothing else."""
+    path = complete(tmp_path, *RUN)
+    assert sorted(file.name for file in path.glob("*.pt")) == [NAME]
+    before, rows = json.loads((path / "summary.json").read_text()), (path / "metrics.csv").read_bytes()
+    (path / "summary.json").write_text("{")
+    assert complete(tmp_path, *RUN) == path
+    after = json.loads((path / "summary.json").read_text())
+    for key in ("status", "step", "train_error", "train_error_clean", "test_error", "test_error_recomputed_bn"):
+        assert after[key] == before[key], key
+    assert (path / "metrics.csv").read_bytes() == rows
+
+
 @pytest.mark.parametrize("name", ["config.yaml", "summary.json"])
 def test_a_damaged_text_file_is_named(begun: Path, tmp_path: Path, whole: Path, name: str) -> None:
     (begun / name).write_bytes(b"\0" * 100)

@@ -86,7 +86,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def hashes(run_folder: Path) -> dict[str, str]:
-    """Of the journal, and of weights and momentum whatever they are called."""
+    """Of the journal, and of the weights whatever they are called."""
     from resnet_exp.files import read_sealed
 
     def digest(tensors: object) -> str:
@@ -97,7 +97,6 @@ def hashes(run_folder: Path) -> dict[str, str]:
     return {
         "metrics": hashlib.sha256((run_folder / "metrics.csv").read_bytes()).hexdigest()[:16],
         "weights": digest(state["model"].values()),
-        "momentum": digest(buffers["momentum_buffer"] for buffers in state["optimizer"]["state"].values()),
     }
 
 
@@ -105,7 +104,8 @@ def hashes(run_folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("amp", ["off", "bf16"])
 def test_a_net_computes_what_it_computed(trained: Path, net: str, amp: str) -> None:
-    assert hashes(trained / amp / net / "seed0") == RECORDED["runs"][f"{amp} {net}"]
+    recorded = RECORDED["runs"][f"{amp} {net}"]  # that has the momentum, too, which a complete run keeps no more
+    assert hashes(trained / amp / net / "seed0") == {key: recorded[key] for key in ("metrics", "weights")}
 
 
 @pytest.mark.parametrize("name", STOPPED)

@@ -6,7 +6,15 @@ import torch
 from torch import nn
 
 from resnet_exp.files import write_sealed
-from resnet_exp.runs.checkpoint import NAME, SPARE, WRITTEN, is_finite, load_checkpoint, save_checkpoint
+from resnet_exp.runs.checkpoint import (
+    NAME,
+    SPARE,
+    WRITTEN,
+    is_finite,
+    keep_weights,
+    load_checkpoint,
+    save_checkpoint,
+)
 from resnet_exp.runs.schema import SCHEMA
 
 
@@ -70,3 +78,18 @@ def test_finite_looks_at_weights_and_at_bn_statistics() -> None:
     assert net.running_var is not None
     net.running_var[1] = torch.inf
     assert not is_finite(net)
+
+
+def test_a_complete_run_keeps_its_weights_alone(tmp_path: Path) -> None:
+    for step in (1, 2):
+        state = {"model": {"w": torch.ones(step)}, "optimizer": {"momentum": torch.ones(1000)}, "step": step}
+        save_checkpoint(tmp_path, content(step) | {"state": state, "metrics": "step\n"})
+    before = (tmp_path / NAME).stat().st_size
+    keep_weights(tmp_path)
+    kept = load_checkpoint(tmp_path)
+    assert kept is not None
+    assert kept["state"].keys() == {"model", "step"}
+    assert (kept["state"]["step"], kept["metrics"]) == (2, "step\n")
+    assert torch.equal(kept["state"]["model"]["w"], torch.ones(2))
+    assert (tmp_path / NAME).stat().st_size < before - 3000
+    assert not (tmp_path / SPARE).exists()

@@ -28,6 +28,7 @@ from resnet_exp.cli.settle import of_run, settled
 from resnet_exp.cli.signals import StopRequest
 from resnet_exp.config import Config, conf_dir
 from resnet_exp.grammar import as_key, at_home
+from resnet_exp.runs.checkpoint import keep_weights
 from resnet_exp.runs.folder import FINISHED, RunFolder
 from resnet_exp.training.stop import Stopped
 
@@ -101,6 +102,8 @@ def train(config: Config, folder: RunFolder, *, shallower: Path | None = None) -
             train_run(config, folder, stop=stop, turn=turn, quiet=quiet, begun_by=begun_by, shallower=shallower)
             if stop.signum is not None:
                 stop.leave()
+        if folder.summary.get("status") == "completed":
+            keep_weights(folder.path)
 
 
 def job_of_turns() -> str:

@@ -29,6 +29,23 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     sync_folder(folder)
 
 
+def keep_weights(folder: Path) -> None:
+    """Of a complete run: the newest checkpoint keeps the weights and BN statistics, and the spare goes. What else it
+    takes to go on, the momentum above all, is as large again, in either.
+
+    Raises:
+        OSError: the disk is full or not writable; the checkpoints stay.
+    """
+    content = load_checkpoint(folder)
+    assert content is not None
+    state = content["state"]
+    content |= {"schema": SCHEMA, "state": {"model": state["model"], "step": state["step"]}}
+    write_sealed(folder / WRITTEN, content)
+    (folder / WRITTEN).replace(folder / NAME)
+    sync_folder(folder)
+    (folder / SPARE).unlink(missing_ok=True)
+
+
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The newest whole checkpoint, or None if there never was one. Removes damaged ones, lest they become the spare.
 

@@ -32,7 +32,7 @@ class State:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in STATEFUL:
-            if state[name]:  # a scaler that was not needed has no state, and takes none that is empty
+            if state.get(name):  # a scaler that was not needed has no state; a complete run has its weights alone
                 getattr(self, name).load_state_dict(state[name])
         self.step = state["step"]
 
