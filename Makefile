@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick test slow gpu reference lint clean
+.PHONY: help setup quick test slow gpu gpu-record reference lint clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(READY)  ## create .venv and install the project into it
 
@@ -28,6 +28,9 @@ slow: $(READY)  ## the slow tests, on the CPU
 
 gpu: $(READY)  ## the tests of a GPU, which they want for themselves
 	$(BIN)/python -m pytest -m gpu
+
+gpu-record: $(READY)  ## with a GPU for a short time: its tests, the benchmark, the paper's study, in pieces of nine minutes
+	scripts/gpu_record.sh $(DATA)
 
 reference: $(READY)  ## repeat the recorded studies: hours; DATA='data=image_folder data.root=DIR' for other images
 	scripts/reference.sh $(DATA)

@@ -161,6 +161,19 @@ def test_a_closed_terminal_saves_every_run_of_a_sweep(tmp_path: Path) -> None:
     assert statuses(tmp_path / "outputs" / "default") == ["interrupted"] * 2
 
 
+def test_a_sweep_writes_into_a_file(tmp_path: Path) -> None:
+    words = ("-m", "hydra/launcher=parallel", "hydra.launcher.n_jobs=2", *SHAPES, "model=plain,resnet")
+    with (tmp_path / "log").open("w") as log:
+        log.write("before\n")
+        log.flush()
+        command = [sys.executable, "-m", "resnet_exp", *words]
+        assert subprocess.run(command, cwd=tmp_path, stdout=log, stderr=log).returncode == 0
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines[0] == "before"
+    for name in ("plain8", "resnet8"):
+        assert any(line.startswith(f"{name}/seed0: step 4/4") for line in lines)
+
+
 def test_on_a_terminal_a_sweep_is_one_table_that_is_redrawn(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))

@@ -1,8 +1,11 @@
 """The scripts run; what they measure is for people to read."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +84,61 @@ def test_wrong_arguments_of_the_benchmark_are_named(tmp_path: Path, arguments: t
     done = bench(tmp_path, *arguments)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+@pytest.fixture
+def borrowed(tmp_path: Path) -> Callable[..., str]:
+    """Runs `gpu_record.sh` in a copy of its own, with an interpreter that does nothing but note and take its time."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "gpu_record.sh", tmp_path / "scripts")
+    python = tmp_path / "python"
+    python.write_text(
+        f"""#!/bin/sh
+echo "$@" >> {tmp_path}/said
+case "$*" in
+    *pytest*) echo "3 passed"; exit "${{TESTS:-0}}" ;;
+    *bench*) echo "fast" ;;
+    *resnet_exp*seed=0)
+        mkdir -p outputs/degradation/plain20/seed0
+        cd outputs/degradation/plain20/seed0
+        touch config.yaml metrics.csv summary.json checkpoint.pt
+        sleep "${{SLOW:-0}}" & wait ;;
+esac
+"""
+    )
+    python.chmod(0o755)
+
+    def run(*words: str, **environment: str) -> str:
+        done = subprocess.run(
+            [tmp_path / "scripts" / "gpu_record.sh", *words],
+            env=os.environ | {"PYTHON": str(python), "SEEDS": "0 1", **environment}, capture_output=True, text=True,
+        )  # fmt: skip
+        (tmp_path / "code").write_text(str(done.returncode))
+        return done.stdout
+
+    return run
+
+
+def test_what_a_gpu_is_borrowed_for_is_done_once_and_goes_on(borrowed: Callable[..., str], tmp_path: Path) -> None:
+    record = tmp_path / "outputs" / "gpu-record"
+    said = borrowed("data=synthetic", SECONDS_LEFT="6", SAVING="1", SLOW="300")
+    assert said.endswith("out of time before the end of seed 0: the same command goes on from there\n")
+    assert (record / "tests.txt").read_text() == "3 passed\n"
+    assert (record / "bench.txt").read_text() == "fast\n"
+    kept = record / "degradation" / "plain20" / "seed0"
+    assert sorted(file.name for file in kept.iterdir()) == ["config.yaml", "metrics.csv", "summary.json"]
+    (tmp_path / "said").unlink()
+    assert borrowed("data=synthetic").endswith("complete: outputs/gpu-record\n")
+    of_study = [line for line in (tmp_path / "said").read_text().splitlines() if line.startswith("-m")]
+    assert [line.split()[-2:] for line in of_study] == [["data=synthetic", "seed=0"], ["data=synthetic", "seed=1"]]
+    assert "pytest" not in "".join(of_study)
+
+
+def test_failed_tests_are_a_record_and_broken_ones_are_none(borrowed: Callable[..., str], tmp_path: Path) -> None:
+    tests = tmp_path / "outputs" / "gpu-record" / "tests.txt"
+    borrowed(TESTS="2")  # pytest could not collect them
+    assert (tmp_path / "code").read_text() == "2"
+    assert not tests.exists()
+    borrowed(TESTS="1")
+    assert tests.exists()
+    assert borrowed(SECONDS_LEFT="59").endswith("out of time before seed 0: the same command goes on from there\n")

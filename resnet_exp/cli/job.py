@@ -1,6 +1,5 @@
 """One job of a parallel sweep: as the sweep sees it, and what its process does."""
 
-import io
 import os
 import signal
 import sys
@@ -95,11 +94,10 @@ class Job:
 
 def work(out: Connection, err: Connection, *, task: TaskFunction, config: DictConfig, place: int, sweep: str) -> None:
     """A worker: one job of the sweep, with its output through the pipes."""
-    for number, pipe in ((1, out), (2, err)):
-        os.dup2(pipe.fileno(), number)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace", line_buffering=True)
+    os.dup2(out.fileno(), 1)
+    os.dup2(err.fileno(), 2)
+    # New ones: those of the fork server believe to write where the sweep does, into a file perhaps.
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, errors="replace", closefd=False) for number in (1, 2))
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     workers.become(number=place, of=sweep)
