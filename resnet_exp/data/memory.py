@@ -32,6 +32,24 @@ def free_memory() -> int | None:
     return min(found, default=None)
 
 
+def image_bytes(data: DataConfig, *, train: int, test: int) -> tuple[int, int, int]:
+    """Bytes that a run's images take: all of them, as they are loaded; these and the chosen ones; those that it trains
+    on and tests with.
+
+    Args:
+        train: images in the training part, before `data.train_limit`.
+        test: likewise.
+    """
+    crop = make_crop(data)
+    kept_train = train if data.train_limit is None else min(train, data.train_limit + data.val_size)
+    kept_test = test if data.test_limit is None else min(test, data.test_limit)
+    copied = kept_train if data.val_size or data.train_limit is not None else 0  # chosen from all, which go then
+    copied += kept_test if data.test_limit is not None else 0
+    loaded = (train + test) * crop.stored_bytes
+    training = (kept_train + kept_test) * crop.stored_bytes + kept_train * crop.copy_bytes
+    return loaded, loaded + copied * crop.stored_bytes, training
+
+
 def check_room(data: DataConfig, *, train: int, test: int, device: torch.device) -> None:
     """Compares what a run's images take with what there is, in the computer and on its GPU.
 
@@ -43,15 +61,8 @@ def check_room(data: DataConfig, *, train: int, test: int, device: torch.device)
     Raises:
         ValueError: they do not fit; the message has both sizes and says what to do.
     """
-    crop = make_crop(data)
-    kept_train = train if data.train_limit is None else min(train, data.train_limit + data.val_size)
-    kept_test = test if data.test_limit is None else min(test, data.test_limit)
-    copied = kept_train if data.val_size or data.train_limit is not None else 0  # chosen from all, which go then
-    copied += kept_test if data.test_limit is not None else 0
-    loaded = (train + test) * crop.stored_bytes
-    loading = loaded + copied * crop.stored_bytes
-    training = (kept_train + kept_test) * crop.stored_bytes + kept_train * crop.copy_bytes
-    side = crop.stored_size
+    loaded, loading, training = image_bytes(data, train=train, test=test)
+    side = make_crop(data).stored_size
     needs = f"{data.shown}: {train + test:,} images, stored at {side}x{side} pixels, need"
 
     free, needed = free_memory(), max(loading, training) if device.type == "cpu" else loading
