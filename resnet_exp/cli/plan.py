@@ -124,6 +124,8 @@ def dry_run(jobs: Sequence[Config], *, at_once: int = 1, launcher: str = "basic"
     due = [forecast for forecast in forecasts if forecast]
     for source in dict.fromkeys(forecast.source for forecast in due):
         print(f"time {SOURCES[source].format(spent=spent)}")
+    if launcher.startswith(("slurm", "submitit")):
+        print("all of it on this machine; those of the cluster may be faster or slower")
     if due:
         for line in warnings(jobs[0], due, at_once=at_once):
             print(line)

@@ -97,6 +97,8 @@ def refusals() -> Iterator[None]:
     """Says what is wrong and ends the command: Hydra would turn an exception of a callback into a warning."""
     try:
         yield
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.exit(1)
     except Exception as error:
         fail(explain(error))
         sys.exit(1)

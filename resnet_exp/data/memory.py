@@ -1,5 +1,6 @@
 """Whether the images of a run fit into memory: said before they are decoded, not when a system ends the process."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from resnet_exp.config import DataConfig
 from resnet_exp.cores import control_groups
 from resnet_exp.data.crops import make_crop
 
-MEMINFO = Path("/proc/meminfo")
+MEMINFO, STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
 # Where a control group says its limit, what is taken, and what of that is a disk's cache that makes room.
 GROUPS = {
     "": ("memory.max", "memory.current", "inactive_file"),  # version 2
@@ -30,6 +31,13 @@ def free_memory() -> int | None:
                 most, now = (int((folder / file).read_text()) for file in (limit, taken))
                 found.append(max(0, most - now + int(kinds[cache])))
     return min(found, default=None)
+
+
+def used_memory() -> int | None:
+    """Bytes that this process takes; None where nobody says (macOS)."""
+    with suppress(OSError, ValueError, IndexError, AttributeError):
+        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return None
 
 
 def image_bytes(data: DataConfig, *, train: int, test: int) -> tuple[int, int, int]:

@@ -1,6 +1,5 @@
 """What runs are going to take, before any of them begins: time, memory, disk. Trains nothing, writes nothing."""
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import torch
 from resnet_exp.compute.device import Precision, choose_device, choose_precision, choose_threads, set_up
 from resnet_exp.config import Config
 from resnet_exp.data.classes import count_classes
-from resnet_exp.data.memory import check_room, free_memory, image_bytes
+from resnet_exp.data.memory import check_room, free_memory, image_bytes, used_memory
 from resnet_exp.data.sizes import SplitSizes, part_sizes, split_sizes
 from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.footprint import training_bytes
@@ -23,12 +22,10 @@ from resnet_exp.runs.liveness import this_host
 from resnet_exp.runs.status import walk
 from resnet_exp.training.estimate import Pace, Workload, disk_bytes, measured_pace, seconds_left, shortened
 from resnet_exp.training.facts import environment
-from resnet_exp.training.probe import Kind, Probe, probe
+from resnet_exp.training.probe import BLOCKS, Kind, Probe, probe
 
 PROBE_SECONDS = 3.0  # for all kinds of nets together
-PROGRAM = 300_000_000  # bytes of the process itself, on a CPU: Python, torch and its libraries
-
-log = logging.getLogger(__name__)
+PROGRAM = 500_000_000  # bytes of the process itself, on a CPU, where nobody says: Python, torch and its libraries
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ class Prepared:
     def kind(self) -> Kind:
         config = self.ahead.config
         return Kind(
-            shortened(self.spec, blocks=2),
+            shortened(self.spec, blocks=BLOCKS),
             self.num_classes,
             config.data.image_size,
             config.train.batch_size,
@@ -131,7 +128,7 @@ def forecasts(runs: Sequence[Ahead], *, outputs: Path) -> tuple[list[Forecast], 
     prepared = [prepare(ahead) for ahead in runs]
     summaries = [read(path / "summary.json") for path, names in walk(outputs) if "summary.json" in names]
     paces = [measured_pace(summaries, of_one.workload, host=this_host()) for of_one in prepared]
-    begun = time.perf_counter()
+    program, begun = used_memory() or PROGRAM, time.perf_counter()
     kinds = dict.fromkeys(of_one.kind for of_one, pace in zip(prepared, paces, strict=True) if pace is None)
     probes = {}
     for kind in kinds:
@@ -141,7 +138,7 @@ def forecasts(runs: Sequence[Ahead], *, outputs: Path) -> tuple[list[Forecast], 
         probes[kind] = probe(of_kind.ahead.config, kind, device=of_kind.device, seconds=seconds)
     spent = time.perf_counter() - begun if kinds else 0.0
     found = [
-        forecast(of_one, pace or probed_pace(of_one, probes[of_one.kind]))
+        forecast(of_one, pace or probed_pace(of_one, probes[of_one.kind]), program=program)
         for of_one, pace in zip(prepared, paces, strict=True)
     ]
     return found, spent
@@ -152,8 +149,12 @@ def probed_pace(run: Prepared, found: Probe) -> Pace:
     return Pace(1 / found.seconds_per_image(run.spec, num_classes=run.num_classes, image_size=size), "probed")
 
 
-def forecast(run: Prepared, pace: Pace) -> Forecast:
-    """What a run of this pace takes."""
+def forecast(run: Prepared, pace: Pace, *, program: int) -> Forecast:
+    """What a run of this pace takes.
+
+    Args:
+        program: bytes that a process takes before it begins.
+    """
     config, ahead = run.ahead.config, run.ahead
     size, momentum = config.data.image_size, config.optim.momentum > 0
     memory = training_bytes(
@@ -166,7 +167,7 @@ def forecast(run: Prepared, pace: Pace) -> Forecast:
     )
     _, loading, kept = image_bytes(config.data, train=run.parts[0], test=run.parts[1])
     on_cpu = run.device.type == "cpu"
-    memory = PROGRAM + max(loading, kept + memory) if on_cpu else kept + memory
+    memory = program + max(loading, kept + memory) if on_cpu else kept + memory
     costs = costs_of(run.spec, num_classes=run.num_classes, image_size=size)
     disk = disk_bytes(costs, config.train, momentum=momentum)
     return Forecast(

@@ -1,8 +1,9 @@
-"""How long an update takes that nobody has measured: a few updates of small nets of the same kind, on made-up images."""
+"""How long an update takes that nobody has measured: from a few updates of small nets of the same kind, on noise."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean
 
 import torch
 
@@ -21,7 +22,8 @@ from resnet_exp.training.estimate import extrapolated, shortened
 from resnet_exp.training.optim import build_optimizer
 from resnet_exp.training.step import State, TrainStep
 
-WARM_UPS, LEAST = 1, 3  # updates that are not timed, that are timed however long they take
+BLOCKS = 3  # a stage of the longer net
+WARM_UPS, LEAST = 1, 3  # updates that are not timed; that are timed however long they take
 MOST_MACS = 4e9  # of an update that is timed: of more, the batch is made smaller
 
 
@@ -30,7 +32,7 @@ class Kind:
     """Nets that differ in how many blocks their stages have: two of them tell the time of all.
 
     Args:
-        spec: the one with two blocks a stage, or as many as there are.
+        spec: the one with BLOCKS blocks a stage, or as many as there are.
     """
 
     spec: NetSpec
@@ -64,24 +66,23 @@ class Probe:
 
 
 def probe(config: Config, kind: Kind, *, device: torch.device, seconds: float) -> Probe:
-    """Times a net of one block a stage and one of two.
+    """Times a net of one block a stage and one of more, in turn, so that what else the machine does disturbs both alike.
+
+    Nothing is compiled, which would take far longer: a compiled run is faster than this says.
 
     Args:
         config: of a run of this kind.
         device: set up as for the run.
         seconds: to spend, about; more where updates are long.
     """
-    found = []
-    for blocks in (1, 2):
-        spec = shortened(kind.spec, blocks=blocks)
-        macs = macs_of(spec, num_classes=kind.num_classes, image_size=kind.image_size)
-        if found and spec == shortened(kind.spec, blocks=1):
-            found.append(found[0])
-            continue
-        batch_size = max(2, min(kind.batch_size, int(MOST_MACS / macs)))
-        update = make_update(config, kind, spec, batch_size=batch_size, device=device)
-        found.append((float(macs), seconds_per_update(update, seconds=seconds / 2) / batch_size))
-    return Probe(found[0], found[1])
+    specs = dict.fromkeys([shortened(kind.spec, blocks=1), kind.spec])
+    macs = [float(macs_of(spec, num_classes=kind.num_classes, image_size=kind.image_size)) for spec in specs]
+    batch_size = max(2, min(kind.batch_size, int(MOST_MACS / max(macs))))
+    updates = [make_update(config, kind, spec, batch_size=batch_size, device=device) for spec in specs]
+    found = [
+        (of_one, time / batch_size) for of_one, time in zip(macs, seconds_each(updates, seconds=seconds), strict=True)
+    ]
+    return Probe(found[0], found[-1])
 
 
 def make_update(config: Config, kind: Kind, spec: NetSpec, *, batch_size: int, device: torch.device) -> TrainStep:
@@ -101,16 +102,22 @@ def make_update(config: Config, kind: Kind, spec: NetSpec, *, batch_size: int, d
     return TrainStep(state, split, stream=stream, preprocess=preprocess, precision=kind.precision)
 
 
-def seconds_per_update(update: TrainStep, *, seconds: float) -> float:
-    """The median of as many updates as fit into the time."""
-    times: list[float] = []
+def seconds_each(updates: Sequence[TrainStep], *, seconds: float) -> list[float]:
+    """The mean time of each update, of as many rounds as fit into `seconds`: what disturbs them will disturb a run as
+    often."""
+    rounds: list[list[float]] = []
     begun = time.perf_counter()
-    while len(times) < WARM_UPS + LEAST or time.perf_counter() - begun < seconds:
-        before = time.perf_counter()
-        update(lr=0.0)
-        if update.on_cpu:
-            update.state.totals.read()  # as a run does for its bar
-        else:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - before)
-    return median(times[WARM_UPS:])
+    while len(rounds) < WARM_UPS + LEAST or time.perf_counter() - begun < seconds:
+        rounds.append([seconds_of(update) for update in updates])
+    return [fmean(times) for times in zip(*rounds[WARM_UPS:], strict=True)]
+
+
+def seconds_of(update: TrainStep) -> float:
+    """One update, until the device has done it."""
+    before = time.perf_counter()
+    update(lr=0.0)
+    if update.on_cpu:
+        update.state.totals.read()  # as a run does for its bar
+    else:
+        torch.cuda.synchronize()
+    return time.perf_counter() - before
