@@ -26,6 +26,7 @@ from resnet_exp.training.probe import BLOCKS, Kind, Probe, probe
 
 PROBE_SECONDS = 3.0  # for all kinds of nets together
 PROGRAM = 500_000_000  # bytes of the process itself, on a CPU, where nobody says: Python, torch and its libraries
+BESIDE = 150_000_000  # bytes that it takes once a run has begun: TensorBoard, buffers of libraries; measured 85 to 300
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def forecasts(runs: Sequence[Ahead], *, outputs: Path) -> tuple[list[Forecast], 
     prepared = [prepare(ahead) for ahead in runs]
     summaries = [read(path / "summary.json") for path, names in walk(outputs) if "summary.json" in names]
     paces = [measured_pace(summaries, of_one.workload, host=this_host()) for of_one in prepared]
-    program, begun = used_memory() or PROGRAM, time.perf_counter()
+    program, begun = BESIDE + (used_memory() or PROGRAM), time.perf_counter()
     kinds = dict.fromkeys(of_one.kind for of_one, pace in zip(prepared, paces, strict=True) if pace is None)
     probes = {}
     for kind in kinds:
@@ -153,7 +154,7 @@ def forecast(run: Prepared, pace: Pace, *, program: int) -> Forecast:
     """What a run of this pace takes.
 
     Args:
-        program: bytes that a process takes before it begins.
+        program: bytes that its process takes by itself.
     """
     config, ahead = run.ahead.config, run.ahead
     size, momentum = config.data.image_size, config.optim.momentum > 0

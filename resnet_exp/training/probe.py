@@ -66,7 +66,7 @@ class Probe:
 
 
 def probe(config: Config, kind: Kind, *, device: torch.device, seconds: float) -> Probe:
-    """Times a net of one block a stage and one of more, in turn, so that what else the machine does disturbs both alike.
+    """Times a net of one block a stage and one of more, in turn: what else the machine does disturbs both alike.
 
     Nothing is compiled, which would take far longer: a compiled run is faster than this says.
 
