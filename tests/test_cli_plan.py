@@ -69,12 +69,12 @@ def test_a_run_goes_on_from_its_checkpoint_not_from_its_last_row(settings: Setti
     file.write_text(json.dumps(json.loads(file.read_text()) | {"step": 5, "status": "running"}))
     assert shown(task_of(job, folder(job))) == "goes on from step 4"
     (folder(job) / "checkpoint.pt").write_bytes(b"damaged")
-    assert shown(task_of(job, folder(job))) == "goes on from step 2"
-    (folder(job) / "checkpoint.prev.pt").write_bytes(b"damaged")
     before = tree(here)
+    assert shown(task_of(job, folder(job))) == "goes on from step 2"
+    assert tree(here) == before
+    (folder(job) / "checkpoint.prev.pt").write_bytes(b"damaged")
     with pytest.raises(ValueError, match="every checkpoint is damaged"):
         task_of(job, folder(job))
-    assert tree(here) == before
 
 
 def test_a_run_that_another_process_has_open_is_running(settings: Settings, here: Path) -> None:
@@ -191,14 +191,15 @@ def test_a_sweep_in_an_empty_folder_stays_one_in_the_order_of_its_jobs(command: 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_study_that_is_there_is_left_as_it_is_and_says_nothing_of_it(command: Command, tmp_path: Path) -> None:
+def test_a_study_that_is_there_is_left_as_it_is(command: Command, tmp_path: Path) -> None:
     path = complete(tmp_path, *TINY, *NET)
     for file in ("config.yaml", ".hydra/config.yaml"):
         assert "dry_run" not in (path / file).read_text()
     before = tree(tmp_path)
-    done = command("-m", *TINY, *NET, "seed=2x", "dry_run=true")
+    done = command("-m", *TINY, *NET, "seed=2x", "optim.lr=0.1,0.05", "dry_run=true")
     assert done.returncode == 0, done.stderr
-    assert "2 jobs: 1 complete, 1 new" in done.stdout
+    assert done.stdout.splitlines()[1].split() == ["resnet8", "0", "complete", "-", "-", "-"]
+    assert "4 jobs: 1 complete, 3 new" in done.stdout
     assert "time as earlier runs of this machine measured it" in done.stdout
     assert tree(tmp_path) == before
     refused = command(*TINY, *NET, "optim.lr=0.5", "dry_run=true")
