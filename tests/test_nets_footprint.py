@@ -19,6 +19,7 @@ NETS = {
     "plain": {"depth": 14, "shortcut": "none"},
     "resnet": {"depth": 14},
     "projections": {"depth": 14, "shortcut": "B"},
+    "projections everywhere": {"depth": 14, "shortcut": "C"},
     "preact": {"depth": 14, "block": "v2"},
     "no norm": {"depth": 14, "shortcut": "none", "norm": "none"},
     "stem that pools": {"depth": 18, "shortcut": "B", "layout": "imagenet"},
