@@ -30,6 +30,7 @@ FREE = (
         "compile",
         "fresh",
         "stop_on_failure",
+        "dry_run",
         "task",
         "from_",
         "weights",
@@ -213,6 +214,7 @@ class Config:
     threads: int | None
     fresh: bool
     stop_on_failure: bool
+    dry_run: bool
     init_from: str | None
     grow_from: list[str] | None
     task: str
@@ -237,6 +239,8 @@ class Config:
         choose("compile", self.compile, ("auto", True, False))
         at_least("threads", self.threads, 1)
         choose("task", self.task, TASKS)
+        if self.dry_run and self.task != "train":
+            raise ValueError("dry_run=true: goes with task=train")
         if self.grow_from is not None:
             check_grow_from(self)
         if self.task == "grow" and not self.from_:
@@ -263,7 +267,8 @@ class Config:
         return net_config(vars(self))
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As a run records it: all but `dry_run`, of which there is no run."""
+        return {key: value for key, value in asdict(self).items() if key != "dry_run"}
 
     @property
     def shallower(self) -> "Config":

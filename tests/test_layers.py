@@ -45,8 +45,11 @@ WITHOUT_TORCH = {
         "cli.signals",
         "cli.workers",
         "cli.describe",
+        "cli.plan",
         "data.classes",
+        "data.sizes",
         "nets.cost",
+        "nets.footprint",
         "nets.spec",
         "nets.table",
         "runs.folder",
@@ -54,7 +57,7 @@ WITHOUT_TORCH = {
         "runs.prune",
         "runs.schema",
     ),
-    *("runs.origin", "runs.events", "training.stop"),
+    *("runs.origin", "runs.events", "training.stop", "training.estimate"),
 }
 MODULES = {
     ".".join(file.relative_to(PACKAGE).with_suffix("").parts): file

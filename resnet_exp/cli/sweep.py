@@ -18,7 +18,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from resnet_exp.cli import workers
+from resnet_exp.cli import plan, workers
 from resnet_exp.cli.compose import to_config
 from resnet_exp.cli.diagnose import explain_study, runs_below, runs_of, studies_of
 from resnet_exp.cli.grow import grown_from
@@ -40,12 +40,15 @@ class StudyCallback(Callback):
     """Hydra calls this around every command and every job; see conf/config.yaml."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Ends a command that cannot be done before Hydra makes its folder."""
+        """Ends a command that cannot be done before Hydra makes its folder, and one that is to say what it would do."""
         with refusals():
-            check(without_hydra(config), given=named_in(config.hydra.overrides.task))
+            job = check(without_hydra(config), given=named_in(config.hydra.overrides.task))
+            if job.dry_run:
+                plan.dry_run([job])
+                sys.exit(0)
 
     def on_multirun_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
-        """Ends the sweep before its first job if any of its jobs is impossible."""
+        """Ends the sweep before its first job if any of its jobs is impossible, or if it is to say what it would do."""
         with refusals():
             each_run_a_job(config)
             choices = expand(config)
@@ -58,7 +61,11 @@ class StudyCallback(Callback):
                 more += divide_cores(config, choices)
                 config.hydra.overrides.hydra += more
             self.given = {*choices}
-            self.jobs = check_jobs(choices, more=more, config_name=config_name or "config")
+            in_order = expand(config)  # anew: the seed may have moved
+            self.jobs = check_jobs(in_order, more=more, config_name=config_name or "config")
+            if any(job.dry_run for job in self.jobs):
+                say_only(config, self.jobs)
+                sys.exit(0)
         if config.task == "train":
             list_jobs(self.jobs)
 
@@ -90,6 +97,8 @@ def refusals() -> Iterator[None]:
     """Says what is wrong and ends the command: Hydra would turn an exception of a callback into a warning."""
     try:
         yield
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.exit(1)
     except Exception as error:
         fail(explain(error))
         sys.exit(1)
@@ -219,6 +228,18 @@ def list_jobs(jobs: Sequence[Config]) -> None:
                 listed.append(Job(job.name, job.seed, job.train.steps, work=macs * job.train.batch_size))
         with suppress(OSError):  # a folder that cannot be written: the first job says it
             add_jobs(Path("outputs", study), listed)
+
+
+def say_only(config: DictConfig, jobs: Sequence[Config]) -> None:
+    """Says what a sweep would do.
+
+    Raises:
+        ValueError: one of its jobs cannot be done, or not all are to be said only.
+    """
+    if not all(job.dry_run for job in jobs):
+        raise ValueError("dry_run=true: goes for all jobs of a sweep or none")
+    launcher = str(config.hydra.runtime.choices.get("hydra/launcher"))
+    plan.dry_run(jobs, at_once=config.hydra.launcher.get("n_jobs", 1), launcher=launcher)
 
 
 def update_report(study: Path) -> str:

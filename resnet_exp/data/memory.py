@@ -1,5 +1,6 @@
 """Whether the images of a run fit into memory: said before they are decoded, not when a system ends the process."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from resnet_exp.config import DataConfig
 from resnet_exp.cores import control_groups
 from resnet_exp.data.crops import make_crop
 
-MEMINFO = Path("/proc/meminfo")
+MEMINFO, STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
 # Where a control group says its limit, what is taken, and what of that is a disk's cache that makes room.
 GROUPS = {
     "": ("memory.max", "memory.current", "inactive_file"),  # version 2
@@ -32,6 +33,31 @@ def free_memory() -> int | None:
     return min(found, default=None)
 
 
+def used_memory() -> int | None:
+    """Bytes that this process takes; None where nobody says (macOS)."""
+    with suppress(OSError, ValueError, IndexError, AttributeError):
+        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def image_bytes(data: DataConfig, *, train: int, test: int) -> tuple[int, int, int]:
+    """Bytes that a run's images take: all of them, as they are loaded; these and the chosen ones; those that it trains
+    on and tests with.
+
+    Args:
+        train: images in the training part, before `data.train_limit`.
+        test: likewise.
+    """
+    crop = make_crop(data)
+    kept_train = train if data.train_limit is None else min(train, data.train_limit + data.val_size)
+    kept_test = test if data.test_limit is None else min(test, data.test_limit)
+    copied = kept_train if data.val_size or data.train_limit is not None else 0  # chosen from all, which go then
+    copied += kept_test if data.test_limit is not None else 0
+    loaded = (train + test) * crop.stored_bytes
+    training = (kept_train + kept_test) * crop.stored_bytes + kept_train * crop.copy_bytes
+    return loaded, loaded + copied * crop.stored_bytes, training
+
+
 def check_room(data: DataConfig, *, train: int, test: int, device: torch.device) -> None:
     """Compares what a run's images take with what there is, in the computer and on its GPU.
 
@@ -43,15 +69,8 @@ def check_room(data: DataConfig, *, train: int, test: int, device: torch.device)
     Raises:
         ValueError: they do not fit; the message has both sizes and says what to do.
     """
-    crop = make_crop(data)
-    kept_train = train if data.train_limit is None else min(train, data.train_limit + data.val_size)
-    kept_test = test if data.test_limit is None else min(test, data.test_limit)
-    copied = kept_train if data.val_size or data.train_limit is not None else 0  # chosen from all, which go then
-    copied += kept_test if data.test_limit is not None else 0
-    loaded = (train + test) * crop.stored_bytes
-    loading = loaded + copied * crop.stored_bytes
-    training = (kept_train + kept_test) * crop.stored_bytes + kept_train * crop.copy_bytes
-    side = crop.stored_size
+    loaded, loading, training = image_bytes(data, train=train, test=test)
+    side = make_crop(data).stored_size
     needs = f"{data.shown}: {train + test:,} images, stored at {side}x{side} pixels, need"
 
     free, needed = free_memory(), max(loading, training) if device.type == "cpu" else loading

@@ -21,6 +21,7 @@ from resnet_exp.data import synthetic
 from resnet_exp.data.crops import make_crop
 from resnet_exp.data.decode import square
 from resnet_exp.data.memory import check_room
+from resnet_exp.data.sizes import split_sizes
 
 log = logging.getLogger(__name__)
 
@@ -85,20 +86,15 @@ def load_dataset(config: DataConfig, *, device: torch.device = CPU) -> Dataset:
     """
     train, test, classes = load_arrays(config, device=device)
     whole, test_split = Split(*train), Split(*test)
+    split_sizes(config, train=len(whole), test=len(test_split))  # its checks
     if config.val_size or config.train_limit is not None:
         order = balanced_order(whole.labels)
         held_out, limit = config.val_size, config.train_limit
-        wanted = held_out + (limit or 1)
-        if wanted > len(whole):
-            limits = f"data.val_size={held_out} and data.train_limit={limit}"
-            raise ValueError(f"{limits} ask for {wanted} training images; {config.name} has {len(whole)}")
         train_split = whole.take(order[held_out:] if limit is None else order[held_out : held_out + limit])
         val_split = whole.take(order[:held_out]) if held_out else None
     else:
         train_split, val_split = whole, None
     if config.test_limit is not None:
-        if config.test_limit > len(test_split):
-            raise ValueError(f"data.test_limit={config.test_limit}: {config.name} has {len(test_split)} test images")
         test_split = test_split.take(balanced_order(test_split.labels)[: config.test_limit])
 
     given = config.mean and config.std

@@ -68,9 +68,32 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
                 (folder / WRITTEN).replace(folder / NAME)
             return upgrade_checkpoint(content, path=folder / name)
     if damaged:
-        what = f"{folder}: every checkpoint is damaged ({', '.join(damaged)})"
-        raise ValueError(f"{what}\nfresh=true starts this run again from step 0")
+        raise all_damaged(folder, damaged)
     return None
+
+
+def look_into(folder: Path) -> dict[str, Any] | None:
+    """What `load_checkpoint` would give, as it is stored; nothing is changed.
+
+    Raises:
+        ValueError: there are checkpoints, and every one is damaged.
+    """
+    damaged = []
+    for name in (NAME, WRITTEN, SPARE):
+        try:
+            return read_sealed(folder / name)
+        except FileNotFoundError:
+            continue
+        except DamagedFileError:
+            damaged.append(name)
+    if damaged:
+        raise all_damaged(folder, damaged)
+    return None
+
+
+def all_damaged(folder: Path, names: list[str]) -> ValueError:
+    what = f"{folder}: every checkpoint is damaged ({', '.join(names)})"
+    return ValueError(f"{what}\nfresh=true starts this run again from step 0")
 
 
 def is_finite(model: "nn.Module") -> bool:
