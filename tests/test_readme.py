@@ -14,11 +14,15 @@ from resnet_exp.nets.table import MODELS
 from tests.helpers import ROOT, Settings
 
 README = (ROOT / "README.md").read_text()
-COMMANDS = [
-    line.partition("#")[0].strip()
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-]
+
+
+def commands_of(page: str) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+
+
+COMMANDS = commands_of(README)
+ON_MACHINES = commands_of((ROOT / "docs/scale.md").read_text())
 TABLE = README.partition("## Settings")[2].partition("## The run folder")[0]
 
 
@@ -50,9 +54,9 @@ def test_the_defaults_in_the_table_are_the_defaults(settings: Settings) -> None:
             assert str(values[key]) == default.strip("`")
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("resnet-exp ")])
+@pytest.mark.parametrize("command", [c for c in (*COMMANDS, *ON_MACHINES) if "resnet-exp " in c])
 def test_every_resnet_exp_command_composes(command: str, composed: Callable[..., DictConfig]) -> None:
-    _, *words = shlex.split(command)
+    words = shlex.split(command.partition("resnet-exp ")[2])
     overrides = [as_key(word) for word in words if word != "-m"]
     first_of_each = [f"{key}={value.split(',')[0]}" for key, value in (word.split("=") for word in overrides)]
     to_config(composed(*first_of_each))
