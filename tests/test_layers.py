@@ -46,6 +46,7 @@ WITHOUT_TORCH = {
         "cli.workers",
         "cli.describe",
         "cli.plan",
+        "cli.table",
         "data.classes",
         "data.sizes",
         "nets.cost",

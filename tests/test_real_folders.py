@@ -4,13 +4,15 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers import Command, assert_one_message, complete, finish, run_folder, start
+from resnet_exp.config import Config
+from tests.helpers import Command, assert_one_message, complete, finish, run_folder, run_until, start
 
 SMALL = (
     *("data=image_folder", "data.root=pictures", "data.image_size=8", "width=2", "depth=8", "threads=1"),
@@ -202,13 +204,16 @@ EDITS = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_an_edited_journal_is_written_again(command: Command, tmp_path: Path, edit: str) -> None:
+def test_an_edited_journal_is_written_again(
+    settings: Callable[..., Config], command: Command, tmp_path: Path, edit: str
+) -> None:
     """An editor that saves with other line ends would else leave a torn row where the run goes on."""
     longer = (*SHAPES, "train.steps=8", "train.eval_every=1", "train.save_every=4")
-    folder = complete(tmp_path, *longer)
-    journal, whole = folder / "metrics.csv", (folder / "metrics.csv").read_bytes()
-    for name in ("checkpoint.pt", "summary.json"):  # as if killed after step 4 was saved
-        (folder / name).unlink()
+    (tmp_path / "whole").mkdir()
+    whole = (complete(tmp_path / "whole", *longer) / "metrics.csv").read_bytes()
+    folder = run_folder(tmp_path)
+    run_until(settings(*longer), folder, stop_at=4)
+    journal = folder / "metrics.csv"
     journal.write_bytes(EDITS[edit](journal.read_text()).encode())
     done = command(*longer)
     assert (done.returncode, done.stderr) == (0, "")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_exp.cli.grow import begins, shallower_in
-from resnet_exp.cli.status import duration
+from resnet_exp.cli.table import duration
 from resnet_exp.config import Config
 from resnet_exp.runs.checkpoint import look_into
 from resnet_exp.runs.folder import FINISHED, RunFolder

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_exp.cli.status import LiveTable
+from resnet_exp.cli.table import LiveTable
 from resnet_exp.runs.status import statuses
 
 DRAW_EVERY = 2.0  # seconds
