@@ -102,7 +102,8 @@ def test_what_was_said_before_a_timeout_is_not_lost(bare: ForkServer, tmp_path: 
 
 
 def test_options_are_those_of_a_new_process(bare: ForkServer, tmp_path: Path) -> None:
-    process = bare.start(cwd=tmp_path, code="import time; time.sleep(600)", start_new_session=True)
+    waits = "import time\nwhile True: time.sleep(0.01)"  # one long sleep would not wake for a signal just before it
+    process = bare.start(cwd=tmp_path, code=waits, start_new_session=True)
     assert os.getsid(process.pid) == os.getpgid(process.pid) == process.pid
     os.killpg(process.pid, signal.SIGINT)
     assert process.communicate(timeout=60)[1].endswith("KeyboardInterrupt\n")
