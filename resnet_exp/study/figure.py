@@ -8,6 +8,8 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -27,7 +29,7 @@ COLOURS = {
 VARIANTS = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]  # kinds of net, plain first
 MANY = mpl.colormaps["viridis"]
 STYLE: Any = {"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "resnet-exp", "pdf.fonttype": 42}
-FORMATS = ("png", "svg", "pdf")
+DPI = 160  # of PNG, and of pictures in SVG and PDF
 for library in ("matplotlib", "fontTools"):
     logging.getLogger(library).setLevel(logging.ERROR)  # they tell of every font and glyph, and miss some
 
@@ -74,14 +76,30 @@ def write(figure: Figure, stem: Path) -> None:
         with mpl.rc_context(STYLE):
             figure.draw_without_rendering()
         figure.set_layout_engine("none")  # it was just laid out, which takes longest: once is enough for three formats
-    for suffix in FORMATS:
+    for suffix, write_format in FORMATS.items():
         temporary = stem.with_name(f".{stem.name}.{os.getpid()}.tmp.{suffix}")  # several jobs may draw at once
         try:
             with mpl.rc_context(STYLE):
-                if suffix == "svg":
-                    temporary.write_text(svg_text(figure), encoding="utf-8")
-                else:
-                    figure.savefig(temporary, dpi=160, metadata={"CreationDate": None} if suffix == "pdf" else None)
+                figure.set_dpi(DPI)  # which SVG and PDF leave at 72
+                write_format(figure, temporary)
             temporary.replace(stem.with_suffix(f".{suffix}"))
         finally:
             temporary.unlink(missing_ok=True)
+
+
+# `savefig` would draw everything once more before it writes.
+
+
+def write_png(figure: Figure, file: Path) -> None:
+    FigureCanvasAgg(figure).print_png(file)
+
+
+def write_svg(figure: Figure, file: Path) -> None:
+    file.write_text(svg_text(figure), encoding="utf-8")
+
+
+def write_pdf(figure: Figure, file: Path) -> None:
+    FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None})
+
+
+FORMATS = {"png": write_png, "svg": write_svg, "pdf": write_pdf}
