@@ -1,20 +1,29 @@
 """`task=diagnose` as users type it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from resnet_exp.grammar import as_key
 from resnet_exp.runs.diagnostics import read_diagnosis
-from tests.helpers import TINY, Command, assert_one_message
+from tests.helpers import TINY, Command, assert_one_message, finish, start
 
 NETS = (*TINY, "train.steps=4", "train.eval_every=2", "study=mine")
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    cwd = tmp_path_factory.mktemp("trained")
+    assert finish(start(cwd, "-m", *NETS, "model=plain,resnet", "depth=8"))[0] == 0
+    return cwd / "outputs"
+
+
 @pytest.fixture
-def trained(command: Command, tmp_path: Path) -> Path:
-    assert command("-m", *NETS, "model=plain,resnet", "depth=8").returncode == 0
+def trained(once: Path, tmp_path: Path) -> Path:
+    """The study of two trained nets, in a folder of the test's own."""
+    shutil.copytree(once, tmp_path / "outputs")
     return tmp_path / "outputs" / "mine"
 
 

@@ -100,12 +100,13 @@ def gone(workers: list[int]) -> Callable[[], bool]:
 
 def test_jobs_side_by_side_compute_what_they_compute_in_turn(command: Command, tmp_path: Path) -> None:
     threads = max(1, count_cores() // 2)
-    in_turn = command("-m", *SWEEP[3:], *TINY, f"threads={threads}", "study=turn")
+    nets = ("model=plain", "depth=14,8")
+    in_turn = command("-m", *nets, *TINY, f"threads={threads}", "study=turn")
     assert in_turn.returncode == 0
-    done = command(*SWEEP, *(word for word in TINY if word != "threads=1"), "study=side")
+    done = command(*SWEEP[:3], *nets, *(word for word in TINY if word != "threads=1"), "study=side")
     assert (done.returncode, done.stderr) == (0, "")
     outputs = tmp_path / "outputs"
-    for name in NAMES:
+    for name in NAMES[1:]:
         files = [outputs / study / name / "seed0" / "metrics.csv" for study in ("turn", "side")]
         assert files[0].read_bytes() == files[1].read_bytes()
         assert OmegaConf.load(files[1].with_name("config.yaml")).threads == threads
