@@ -21,7 +21,7 @@ quick: $(READY)  ## the study in three minutes on a CPU, without network
 	$(BIN)/resnet-exp experiment=quick
 
 test: $(READY)  ## all tests but the slow ones, on the CPU
-	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -n auto -m 'not slow'
+	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
 
 slow: $(READY)  ## the slow tests, on the CPU
 	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -m slow

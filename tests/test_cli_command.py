@@ -148,6 +148,7 @@ def test_one_command_trains_one_net_and_says_one_line_per_evaluation(command: Co
     assert (folder / "metrics.csv").read_text() != before
 
 
+@pytest.mark.slow
 def test_1202_layers_through_the_command(command: Command, tmp_path: Path) -> None:
     done = command(*TINY, "model=resnet1202", "train.steps=1", "train.batch_size=2", "width=2", "data.train_limit=4")
     assert done.returncode == 0, done.stderr

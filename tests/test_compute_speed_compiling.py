@@ -142,6 +142,7 @@ def test_compiled_blocks_compute_the_same(settings: Settings, tmp_path: Path, am
         assert compiled["train_loss"] == pytest.approx(eager["train_loss"], rel=1e-3 if amp == "off" else 1e-2)
 
 
+@pytest.mark.slow
 def test_without_a_compiler_a_run_says_so_once_and_goes_on(tmp_path: Path) -> None:
     """The real command, with a C++ compiler that does not exist."""
     environment = os.environ | {"CXX": "/nonexistent", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}

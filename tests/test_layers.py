@@ -1,6 +1,7 @@
 """The way through the house: which room may use which."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ def room(module: str) -> str:
     return module.split(".")[0]
 
 
+@cache
 def imports(module: str, *, lazy: bool) -> set[str]:
     """Dotted names a module imports: at its top, or, with `lazy`, anywhere."""
     tree = ast.parse(MODULES[module].read_text())

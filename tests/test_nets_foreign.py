@@ -389,7 +389,8 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.skipif(not (REAL / "published").exists(), reason="no published weights here")
 @pytest.mark.parametrize(
-    ("name", "depth", "wrong"), [("resnet20-12fca82f.th", 20, 85), ("resnet56-4bfd9763.th", 56, 74)]
+    ("name", "depth", "wrong"),
+    [("resnet20-12fca82f.th", 20, 85), pytest.param("resnet56-4bfd9763.th", 56, 74, marks=pytest.mark.slow)],
 )
 def test_published_weights_err_on_as_many_real_images_as_where_they_come_from(
     name: str, depth: int, wrong: int
