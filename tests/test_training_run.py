@@ -344,6 +344,26 @@ def test_a_run_warms_up_for_a_fixed_number_of_steps(
     assert rows(tmp_path)[0]["lr"] == (0.01 if steps else 0.1)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("model=preact", "depth=8"),
+            ["optim.warmup_steps: all of these 6 steps are the paper's warm-up, at lr/10; 0 "],
+        ),
+        (("model=preact", "depth=8", "optim.warmup_steps=6"), []),  # somebody wants it
+        (("depth=8",), []),
+    ],
+)
+def test_a_warm_up_that_takes_most_of_a_short_run_is_said(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, words: tuple[str, ...], said: list[str]
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        run(settings(*TINY, *words), tmp_path)
+    found = [record.message for record in caplog.records if record.name == "resnet_exp.training.run"]
+    assert [message[: len(start)] for message, start in zip(found, said, strict=True)] == said
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Wide and tall images of three classes, told apart by their colours."""
