@@ -38,6 +38,19 @@ def test_a_runs_net_grows_and_trains_on_at_the_lr_that_is_said(command: Command,
     assert "already completed" in again.stdout + again.stderr
 
 
+def test_a_sweep_of_grown_nets_names_them_as_one_would_and_draws_them(command: Command, tmp_path: Path) -> None:
+    assert command(*NET, "depth=8").returncode == 0
+    words = ("-m", "task=grow", "from=outputs/mine/plain8/seed0", "depth=14", "optim.lr=0.1,0.01")
+    done = command(*words)
+    assert done.returncode == 0, done.stderr
+    study = tmp_path / "outputs" / "mine"
+    names = {path.name for path in study.iterdir() if path.name.startswith("plain")}
+    assert names == {"plain8", "plain14-grown8", "plain14-grown8-lr0.01"}
+    assert [summary_of(study / name / "seed0")["depth"] for name in sorted(names)] == [14, 14, 8]
+    assert (study / "report" / "grow.png").exists()
+    assert "comparison: outputs/mine/report/report.html" in done.stdout
+
+
 def test_the_shallower_run_is_trained_first_where_it_is_missing(command: Command, tmp_path: Path) -> None:
     done = command(*NET, "depth=14", "grow_from=[depth=8]")
     assert done.returncode == 0, done.stderr

@@ -56,7 +56,9 @@ class StudyCallback(Callback):
             swept = [key for key, values in choices.items() if len(values) > 1]
             seed_first(config, swept)
             extra = [key.partition("@")[0] for key in swept if key not in NAMED]
-            more = [f"name=${{run_name:{','.join(extra)}}}"] if extra else []
+            more = (
+                [f"name=${{run_name:{','.join(extra)}}}"] if extra and config.task != "grow" else []
+            )  # named by `from=`
             with read_write(config), open_dict(config):
                 more += divide_cores(config, choices)
                 config.hydra.overrides.hydra += more
@@ -84,7 +86,7 @@ class StudyCallback(Callback):
         if config.task == "diagnose":
             for folder in dict.fromkeys(studies_of(self.jobs)):
                 explain_study(folder)
-        if config.task != "train":
+        if config.task not in ("train", "grow"):
             return
         for study in dict.fromkeys(f"outputs/{job.study}" for job in self.jobs):
             # Once more: of jobs side by side, the last to draw may have looked before the last to end.
