@@ -14,8 +14,8 @@ if command -v nvidia-smi > /dev/null; then
     "${run[@]}" "${images[@]}" experiment=degradation depth=20,56 hydra.launcher.n_jobs=4 threads=2 compile=false
 fi
 
-# Both halves of the claim on a CPU; half an hour on two cores with native bf16. Then every question to its nets.
-"${run[@]}" "${images[@]}" experiment=both_halves seed=0 depth=20,56
+# Both halves of the claim on a CPU; two hours on two cores with native bf16. Then every question to its nets.
+"${run[@]}" "${images[@]}" experiment=both_halves depth=20,56
 "$exp" task=diagnose from=outputs/both_halves
 
 # On generated images: error against depth; the deeper net that is made to do as well.
