@@ -58,6 +58,7 @@ def test_several_runs_of_a_study_are_asked_at_once(trained: Path, command: Comma
             found = read_diagnosis(study / name / "seed0", what)
             assert found is not None
             assert found.complete
+            assert found.subject.name == name, "its own, not that of the job"
     assert done.stdout.count("Do layers of residual nets respond less?") == 1
     assert "heading-why" in (study / "report" / "report.html").read_text()
     assert not (tmp_path / "outputs" / "mine").exists()

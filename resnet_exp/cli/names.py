@@ -87,7 +87,7 @@ def same_run(name: str, *, swept: tuple[str, ...], root: DictConfig) -> str | No
     study = Path(study_dir(root=root))
     if not about_its_run(root) or not study.is_dir():
         return None
-    given = {*swept} | named_in(overrides_of(root))
+    given = {*swept} | named_in(unresolved(OmegaConf.select(root, "hydra.overrides.task")))
     settings = {key: resolved(root, key) for key in Config.__dataclass_fields__ if key != "name"}
     folders = [study / name / f"seed{root.seed}", *sorted(study.glob(f"*/seed{root.seed}"))]
     return next((folder.parent.name for folder in folders if holds(folder, settings, given=given)), None)
@@ -119,12 +119,12 @@ def read_once(file: Path, changed: int) -> dict[str, Any] | None:
 
 
 def named_in(overrides: Iterable[str]) -> set[str]:
-    """The settings that the user named: the keys of a command's overrides."""
-    return {override.partition("=")[0].lstrip("+~") for override in overrides}
+    """The settings that the user named: the keys of a command's overrides, but for the name that a sweep adds."""
+    words = (override.partition("=") for override in overrides)
+    return {key.lstrip("+~") for key, _, value in words if not value.startswith("${run_name:")}
 
 
-def overrides_of(root: DictConfig) -> list[str]:
-    """The overrides of the command, as far as Hydra says them here; not resolved, as one of them may name this run."""
-    overrides = OmegaConf.select(root, "hydra.overrides.task")
-    texts: Any = [] if overrides is None else OmegaConf.to_container(overrides, resolve=False)
-    return [str(text) for text in texts]
+def unresolved(overrides: Any) -> list[str]:
+    """The overrides of a command, as far as Hydra says them here; one of them may name this very run."""
+    texts: Any = OmegaConf.to_container(overrides, resolve=False) if OmegaConf.is_config(overrides) else overrides
+    return [str(text) for text in texts or []]

@@ -56,9 +56,7 @@ class StudyCallback(Callback):
             swept = [key for key, values in choices.items() if len(values) > 1]
             seed_first(config, swept)
             extra = [key.partition("@")[0] for key in swept if key not in NAMED]
-            more = (
-                [f"name=${{run_name:{','.join(extra)}}}"] if extra and config.task != "grow" else []
-            )  # named by `from=`
+            more = [f"name=${{run_name:{','.join(extra)}}}"] if extra else []
             with read_write(config), open_dict(config):
                 more += divide_cores(config, choices)
                 config.hydra.overrides.hydra += more
