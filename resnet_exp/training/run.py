@@ -99,17 +99,22 @@ def train_run(
     folder.config = {"schema": origin.settings["schema"]} | config.to_dict()
     folder.summary = facts
     log.info("%s (%s)", headline(facts), parts.precision.reason)
-    if asked == "auto" and warmup_steps > config.train.steps / 4:
-        part = "all" if warmup_steps >= config.train.steps else f"{warmup_steps:,}"
-        log.warning(
-            "optim.warmup_steps: %s of these %d steps are the paper's warm-up, at lr/10; 0 leaves it out",
-            *(part, config.train.steps),
-        )
+    if asked == "auto":
+        say_long_warm_up(warmup_steps, steps=config.train.steps)
     with closing_summary(folder, facts, state) as results:
         schedule = functools.partial(lr_at, config=config.optim, warmup_steps=warmup_steps)
         saver = open_records(state, parts, folder, origin=origin, metrics=metrics)
         results |= train_and_measure(config, parts, saver, lr_at=schedule, quiet=quiet, stop=stop)
     log.info("%s: %s", results["status"], folder.path)
+
+
+def say_long_warm_up(warmup_steps: int, *, steps: int) -> None:
+    """Says where the paper's warm-up, which nobody asked for, would be more than a quarter of a run."""
+    if warmup_steps > steps / 4:
+        part = "all" if warmup_steps >= steps else f"{warmup_steps:,}"
+        log.warning(
+            "optim.warmup_steps: %s of these %d steps are the paper's warm-up, at lr/10; 0 leaves it out", part, steps
+        )
 
 
 def begin(model: Network, config: Config, folder: RunFolder, *, resumes: bool) -> str:
