@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -340,3 +341,12 @@ def wait_until(
 def row_written(folder: Path, step: int) -> Callable[[], bool]:
     file = folder / "metrics.csv"
     return lambda: file.exists() and f"\n{step}," in file.read_text()
+
+
+# The documents.
+
+
+def commands_of(page: str) -> list[str]:
+    """What stands in a page for a shell, a line each, without comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from resnet_exp.cli.names import named_in
-from tests.helpers import ROOT, Command
+from tests.helpers import ROOT, Command, commands_of
 
 LESSON = (ROOT / "docs" / "lesson.md").read_text()
 PARTS = LESSON.split("\n## ")[1:]
 
 
 def command_of(part: str) -> list[str]:
-    """What stands in its block, without the name of the command."""
-    (block,) = re.findall(r"```sh\nresnet-exp (.*?)\n```", part, re.DOTALL)
-    return block.split()
+    """The only one, without its name."""
+    (command,) = commands_of(part)
+    return command.removeprefix("resnet-exp ").split()
 
 
 def figure_of(part: str) -> str:

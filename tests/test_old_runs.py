@@ -1,7 +1,7 @@
 """What version 0.1 wrote is read, what it left unfinished goes on, and what it computed is computed still.
 
 The fixtures are its runs: `finished`, `stopped` (at step 5 of 8, before a milestone), `expected` (the same ones never
-stopped), and `hashes.json`, of seven nets. Their bytes are those of x86-64 with the instructions limited to AVX2, which
+stopped), and `hashes.json`, of ten nets. Their bytes are those of x86-64 with the instructions limited to AVX2, which
 every such machine has; so one process with that limit does all that is compared.
 """
 
@@ -49,14 +49,15 @@ NETS = {
     "preact20": ("model=preact20",),
     "bottleneck11": ("model=bottleneck", "depth=11"),
 }
-WITH = {"off": NETS, "bf16": ("plain20", "preact20")}  # which emulated takes three times as long
+FAST = [*(("off", net) for net in NETS), ("bf16", "plain20"), ("bf16", "preact20")]
+SLOW = [("bf16", net) for net in NETS if ("bf16", net) not in FAST]  # emulated, three times as long
 same_libraries = pytest.mark.skipif(
     platform.machine() != "x86_64"
     or (version("torch").split("+")[0], version("numpy")) != (RECORDED["torch"], RECORDED["numpy"]),
     reason="the bytes were recorded with another torch or numpy",
 )
 
-# Goes on with the stopped runs, then trains the seven nets; prints the hashes of what comes out.
+# Goes on with the stopped runs, then trains the nets that are asked for; prints the hashes of what comes out.
 TRAIN = """
 import json, sys
 from pathlib import Path
@@ -73,17 +74,21 @@ for overrides in json.loads(sys.stdin.read()):
 """
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which everything that is compared was trained."""
-    cwd = tmp_path_factory.mktemp("old")
-    shutil.copytree(OLD / "stopped", cwd / "outputs" / "stopped")
-    jobs = [[*SMALL, *net, "study=stopped"] for net in STOPPED.values()]
-    jobs += [[*LARGER, *NETS[net], f"amp={amp}", f"study={amp}"] for amp, nets in WITH.items() for net in nets]
+def train(cwd: Path, jobs: list[list[str]], nets: list[tuple[str, str]]) -> Path:
+    """Trains the jobs and the nets, each in a precision; returns the folder of the studies."""
+    jobs = [*jobs, *([*LARGER, *NETS[net], f"amp={amp}", f"study={amp}"] for amp, net in nets)]
     subprocess.run(
         [sys.executable, "-c", TRAIN], cwd=cwd, env=os.environ | PORTABLE, input=json.dumps(jobs), text=True, check=True
     )
     return cwd / "outputs"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which everything that is compared was trained, but for the slow nets."""
+    cwd = tmp_path_factory.mktemp("old")
+    shutil.copytree(OLD / "stopped", cwd / "outputs" / "stopped")
+    return train(cwd, [[*SMALL, *net, "study=stopped"] for net in STOPPED.values()], FAST)
 
 
 def hashes(run_folder: Path) -> dict[str, str]:
@@ -102,10 +107,23 @@ def hashes(run_folder: Path) -> dict[str, str]:
 
 
 @same_libraries
-@pytest.mark.parametrize(("amp", "net"), [(amp, net) for amp, nets in WITH.items() for net in nets])
-def test_a_net_computes_what_it_computed(trained: Path, net: str, amp: str) -> None:
-    recorded = RECORDED["runs"][f"{amp} {net}"]  # that has the momentum, too, which a complete run keeps no more
-    assert hashes(trained / amp / net / "seed0") == {key: recorded[key] for key in ("metrics", "weights")}
+@pytest.mark.parametrize(("amp", "net"), FAST)
+def test_a_net_computes_what_it_computed(trained: Path, amp: str, net: str) -> None:
+    assert hashes(trained / amp / net / "seed0") == recorded(amp, net)
+
+
+@same_libraries
+@pytest.mark.slow
+def test_so_does_a_slow_one(tmp_path: Path) -> None:
+    outputs = train(tmp_path, [], SLOW)
+    assert len(SLOW) == 3
+    for amp, net in SLOW:
+        assert hashes(outputs / amp / net / "seed0") == recorded(amp, net)
+
+
+def recorded(amp: str, net: str) -> dict[str, str]:
+    """Its hashes but for that of the momentum, which a complete run keeps no more."""
+    return {key: RECORDED["runs"][f"{amp} {net}"][key] for key in ("metrics", "weights")}
 
 
 @pytest.mark.parametrize("name", STOPPED)

@@ -11,16 +11,9 @@ from resnet_exp.cli.compose import to_config
 from resnet_exp.config import all_keys, conf_dir, flatten
 from resnet_exp.grammar import as_key
 from resnet_exp.nets.table import MODELS
-from tests.helpers import ROOT, Settings
+from tests.helpers import ROOT, Settings, commands_of
 
 README = (ROOT / "README.md").read_text()
-
-
-def commands_of(page: str) -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
-
-
 COMMANDS = commands_of(README)
 ON_MACHINES = commands_of((ROOT / "docs/scale.md").read_text())
 TABLE = README.partition("## Settings")[2].partition("## The run folder")[0]

@@ -36,7 +36,9 @@ SHAPES = (
 REPORT = "resnet_exp.cli.report"
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "TkAgg"])
+@pytest.mark.parametrize(
+    "backend", ["module://matplotlib_inline.backend_inline", pytest.param("inline", marks=pytest.mark.slow), "TkAgg"]
+)
 def test_figures_ask_no_display(study: Path, tmp_path: Path, backend: str) -> None:
     """Whatever a notebook has put into MPLBACKEND. In a fresh interpreter: matplotlib reads it when it is imported."""
     environment = os.environ | {"MPLBACKEND": backend}
