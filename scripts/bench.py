@@ -12,10 +12,10 @@ python scripts/bench.py --json outputs/bench.json         all numbers, each roun
 Every contender has a process of its own and trains at batch 128 on 50,000 random images of 32x32, in rounds: A B C A B
 C ... Each ratio is that of neighbouring rounds. The conventional loop: DataLoader with workers, torchvision transforms,
 eager float32, loss and error read at every step; the other repository's is the same around its own net. Ours is set up
-as a command sets it up: `auto` in the precision and on the threads that it chooses, `float32`, and `every-core` on all
-cores whoever else is busy, as OpenMP waits by default. Before a round the batches that workers prepared while others
-had their turn are taken away, and a few updates are made untimed, so that the workers begin and end it equally far
-ahead. Of the first contender also: how far it is from the floor that arithmetic and memory set, its five costliest
+as a command sets it up: `auto` in the precision and on the threads that it chooses, `float32`, `bf16`, and `every-core`
+on all cores whoever else is busy, as OpenMP waits by default. Before a round the batches that workers prepared while
+others had their turn are taken away, and a few updates are made untimed, so that the workers begin and end it equally
+far ahead. Of the first contender also: how far it is from the floor that arithmetic and memory set, its five costliest
 operations, and what a checkpoint costs.
 """
 # ruff: noqa: E402  # the command line is read before torch is imported, and importing counts as start-up
@@ -63,6 +63,7 @@ class Way:
 OURS = {
     "auto": Way(),
     "float32": Way(amp="off"),
+    "bf16": Way(amp="bf16"),
     "every-core": Way(follows=False),
     "eager": Way(compile=False),
     "blocks": Way(compile=True),

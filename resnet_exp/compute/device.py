@@ -12,9 +12,8 @@ import torch
 from resnet_exp.cores import count_cores, free_cores, given_threads
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-# Of an x86 CPU, as torch calls them: with them a step in bf16 is faster than in float32 (docs/performance.md).
-BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
-# With one of these values of ONEDNN_MAX_CPU_ISA the user keeps oneDNN from them.
+# Values of ONEDNN_MAX_CPU_ISA with which the user keeps oneDNN from AMX, and from bf16 altogether.
+BELOW_AMX = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512")
 BELOW_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 
 log = logging.getLogger(__name__)
@@ -65,32 +64,39 @@ class Precision:
 
 
 def choose_precision(amp: str, device: torch.device, *, before: str | None = None) -> Precision:
-    """What was asked for; `auto`: as `before` (a run keeps the precision it began with), else bf16 where it is native.
+    """What was asked for; `auto`: as `before` (a run keeps the precision it began with), else bf16 where it pays.
 
-    Where it is not, a GPU computes in fp16 with a loss scaler, a CPU in float32.
+    Where it does not, a GPU computes in fp16 with a loss scaler, a CPU in float32.
     """
     if amp != "auto":
         return Precision(amp, device.type)
     if before:
-        if device.type == "cpu" and before != "off" and not (before == "bf16" and bf16_instructions()):
-            log.warning("this run began in %s and keeps to it, which takes this CPU much longer than float32", before)
+        if device.type == "cpu" and before != "off" and not (before == "bf16" and bf16_pays()[0]):
+            log.warning("this run began in %s and keeps to it, which takes this CPU longer than float32", before)
         return Precision(before, device.type, "as it began")
     if device.type == "cpu":
-        found = bf16_instructions()
-        reason = f"native: {found}" if found else "neither AVX512-BF16 nor AMX to use"
-        return Precision("bf16" if found else "off", "cpu", reason)
+        pays, reason = bf16_pays()
+        return Precision("bf16" if pays else "off", "cpu", reason)
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return Precision("bf16", device.type, "native")
     return Precision("fp16", device.type, "no native bf16")
 
 
-def bf16_instructions() -> str | None:
-    """Those with which this CPU multiplies bf16, if torch and its libraries may use them."""
+def bf16_pays() -> tuple[bool, str]:
+    """Whether a step on this CPU is shorter in bf16 than in float32, and why (measured: docs/performance.md).
+
+    It is with AMX, and with AMD's AVX512-BF16. Intel's has no more products a cycle than float32, and all else takes
+    longer; that concerns its many virtual machines that hide AMX.
+    """
     limits = {os.environ.get(name, "").upper() for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")}
-    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512") or limits & {*BELOW_BF16}:
-        return None
-    known = torch.cpu.get_capabilities()
-    return next((name for name in BF16_INSTRUCTIONS if known.get(name)), None)
+    known = torch.cpu.get_capabilities() if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else {}
+    if known.get("amx_bf16") and not limits & {*BELOW_AMX, *BELOW_BF16}:
+        return True, "native: amx_bf16"
+    if not known.get("avx512_bf16") or limits & {*BELOW_BF16}:
+        return False, "neither AVX512-BF16 nor AMX to use"
+    if str(known.get("cpu_name", "")).startswith("Intel"):
+        return False, "no AMX to use, without which bf16 is slower on an Intel CPU"
+    return True, "native: avx512_bf16"
 
 
 def choose_threads(asked: int | None, *, device: torch.device, before: int | None = None) -> int:
