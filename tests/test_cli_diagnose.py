@@ -59,6 +59,7 @@ def test_several_runs_of_a_study_are_asked_at_once(trained: Path, command: Comma
             assert found is not None
             assert found.complete
             assert found.subject.name == name, "its own, not that of the job"
+        assert f"\n{name}/seed0: moved [study], one/{name}/seed0\n" in done.stdout
     assert done.stdout.count("Do layers of residual nets respond less?") == 1
     assert "heading-why" in (study / "report" / "report.html").read_text()
     assert not (tmp_path / "outputs" / "mine").exists()

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from resnet_exp.cli import workers
 from resnet_exp.cli.compose import HYDRA_AS_OF
 from resnet_exp.cli.messages import JobFailedError
+from resnet_exp.cli.names import about
 
 LISTENS = "\0"  # a worker's first line: from now on it can be told to stop
 AT_ONCE = 2**16  # bytes to read
@@ -73,13 +74,13 @@ class Job:
 
     @property
     def where(self) -> str:
-        """`plain20/seed0`"""
-        return str(self.config.hydra.sweep.subdir)
+        """Of which run it speaks: `plain20/seed0`."""
+        return about(self.config, own=self.config.hydra.sweep.subdir)
 
     @property
     def folder(self) -> Path:
-        """Of its run."""
-        return Path(str(self.config.hydra.sweep.dir), self.where)
+        """Of its run, if it trains one."""
+        return Path(str(self.config.hydra.sweep.dir), str(self.config.hydra.sweep.subdir))
 
     @property
     def killed(self) -> bool:

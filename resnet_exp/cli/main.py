@@ -23,7 +23,7 @@ from resnet_exp.cli.evaluate import evaluate
 from resnet_exp.cli.grow import begins, grown_from, trained_first
 from resnet_exp.cli.logs import TRACEBACK, kept_failure, kept_log
 from resnet_exp.cli.messages import JobFailedError, explain, fail
-from resnet_exp.cli.names import named_in, unresolved
+from resnet_exp.cli.names import about, named_in, unresolved
 from resnet_exp.cli.settle import of_run, settled
 from resnet_exp.cli.signals import StopRequest
 from resnet_exp.config import Config, conf_dir
@@ -130,7 +130,7 @@ def finished(folder: RunFolder) -> bool:
 def job(composed: DictConfig) -> None:
     """One job under Hydra: says at once what went wrong, in the words of `explain`."""
     path = Path(HydraConfig.get().runtime.output_dir)
-    where = "/".join(path.parts[-2:])
+    where = about(composed, own=path)
     given = named_in(unresolved(HydraConfig.get().overrides.task))
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     if workers.failed:

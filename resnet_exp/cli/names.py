@@ -39,6 +39,16 @@ def about_its_run(root: DictConfig) -> bool:
     return not (root.task == "describe" or root.from_ or root.weights)
 
 
+def about(root: DictConfig, *, own: str | Path) -> str:
+    """Which run a job of a sweep is about, as its lines begin: `plain20/seed0`.
+
+    Args:
+        own: the folder that the job's own settings name; a run that is grown has one, one that is asked need not.
+    """
+    asked = root.from_ if root.task != "grow" else None
+    return "/".join(Path(str(asked or own)).parts[-2:])
+
+
 def run_name(*swept: str, root: DictConfig) -> str:
     """Names a run after its net, and after the settings in `swept`: `plain56`, `resnet56-B`, `resnet20-lr0.05`.
 
