@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_exp.files import write_sealed
+from resnet_exp.files import read_sealed, write_sealed
+from resnet_exp.runs import checkpoint
 from resnet_exp.runs.checkpoint import (
     NAME,
     SPARE,
@@ -13,6 +14,7 @@ from resnet_exp.runs.checkpoint import (
     is_finite,
     keep_weights,
     load_checkpoint,
+    repair,
     save_checkpoint,
 )
 from resnet_exp.runs.schema import SCHEMA
@@ -49,6 +51,7 @@ def test_a_damaged_newest_never_becomes_the_spare(tmp_path: Path) -> None:
     for step in (1, 2):
         save_checkpoint(tmp_path, content(step))
     (tmp_path / NAME).write_bytes(b"")
+    repair(tmp_path)
     assert load_checkpoint(tmp_path) == {"schema": SCHEMA} | content(1)
     save_checkpoint(tmp_path, content(3))
     (tmp_path / NAME).unlink()
@@ -60,6 +63,37 @@ def test_one_that_was_written_and_not_yet_moved_is_found(tmp_path: Path) -> None
         save_checkpoint(tmp_path, content(step))
     (tmp_path / NAME).replace(tmp_path / WRITTEN)  # as a kill between the two moves of a save leaves it
     assert load_checkpoint(tmp_path) == {"schema": SCHEMA} | content(3)
+    repair(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {NAME, SPARE}
+    assert load_checkpoint(tmp_path) == {"schema": SCHEMA} | content(3)
+
+
+def test_whoever_only_looks_changes_nothing(tmp_path: Path) -> None:
+    """Neither a damaged checkpoint nor one that another process is just moving."""
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, content(step))
+    (tmp_path / NAME).write_bytes(b"")
+    (tmp_path / WRITTEN).write_bytes((tmp_path / SPARE).read_bytes())
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert load_checkpoint(tmp_path) == {"schema": SCHEMA} | content(2)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_checkpoint_that_is_moved_while_one_looks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, content(step))
+    (tmp_path / NAME).replace(tmp_path / WRITTEN)
+    looks = []
+
+    def read(path: Path) -> dict[str, Any]:
+        looks.append(path.name)
+        if path.name == WRITTEN:  # the other process ends its save at this very moment
+            path.replace(tmp_path / NAME)
+        return read_sealed(path)
+
+    monkeypatch.setattr(checkpoint, "read_sealed", read)
+    assert load_checkpoint(tmp_path) == {"schema": SCHEMA} | content(3)
+    assert looks == [NAME, WRITTEN, NAME]
 
 
 def test_one_of_a_newer_version_is_refused_not_passed_over(tmp_path: Path) -> None:

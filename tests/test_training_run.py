@@ -207,6 +207,17 @@ def test_rows_after_the_checkpoint_are_written_again_not_twice(settings: Setting
     assert (tmp_path / "metrics.csv").read_bytes() == whole
 
 
+def test_a_damaged_checkpoint_does_not_become_the_spare(settings: Settings, tmp_path: Path) -> None:
+    config = settings(*TINY, "train.save_every=2")
+    run_until(config, tmp_path, stop_at=4)
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    run_until(config, tmp_path, stop_at=4)  # from step 2 on
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    saved = load_checkpoint(tmp_path)
+    assert saved is not None
+    assert saved["state"]["step"] == 2
+
+
 def test_a_run_does_not_go_on_with_other_images(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

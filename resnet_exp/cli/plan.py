@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from resnet_exp.cli.grow import begins, shallower_in
 from resnet_exp.cli.table import duration
 from resnet_exp.config import Config
-from resnet_exp.runs.checkpoint import look_into
+from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.folder import FINISHED, RunFolder
 from resnet_exp.runs.known import number, what_is_known
 from resnet_exp.runs.snapshots import FOLDER as SNAPSHOTS
@@ -79,7 +79,7 @@ def task_of(config: Config, path: Path) -> Task:
         return Task(config, COMPLETE, steps, note="" if status == "completed" else status)
     if config.fresh:
         return Task(config, NEW, note="replaces a run" if known else "")
-    checkpoint = look_into(path)
+    checkpoint = load_checkpoint(path)
     if checkpoint is None:
         return Task(config, NEW)
     files = [*path.glob("checkpoint*.pt"), *(path / SNAPSHOTS).glob("*.pt")]

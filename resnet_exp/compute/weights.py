@@ -118,7 +118,7 @@ def read(path: Path) -> Weights:
     """The weights at a path: a run folder, one of its snapshots, an export (its folder or its file), or another
     repository's file.
 
-    Executes nothing that the files may hold, and writes nothing but the repair of a torn checkpoint.
+    Executes nothing that the files may hold, and writes nothing.
 
     Raises:
         ValueError: there are no weights, or they are damaged.

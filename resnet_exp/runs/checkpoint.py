@@ -47,53 +47,52 @@ def keep_weights(folder: Path) -> None:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The newest whole checkpoint, or None if there never was one. Removes damaged ones, lest they become the spare.
+    """The newest whole checkpoint, or None if there never was one. Changes nothing: whoever only looks may do so beside
+    the process that trains.
 
     Raises:
-        ValueError: there are checkpoints, and every one is damaged; they stay. Or a newer version wrote it.
+        ValueError: there are checkpoints, and every one is damaged. Or a newer version wrote it.
     """
-    damaged = []
-    for name in (NAME, WRITTEN, SPARE):
-        try:
-            content = read_sealed(folder / name)
-        except FileNotFoundError:
-            continue
-        except DamagedFileError as error:
-            log.warning("%s; trying the one before", error)
-            damaged.append(name)
-        else:
-            for other in damaged:
-                (folder / other).unlink()
-            if name == WRITTEN:  # finish the save that was cut short
-                (folder / WRITTEN).replace(folder / NAME)
-            return upgrade_checkpoint(content, path=folder / name)
-    if damaged:
-        raise all_damaged(folder, damaged)
-    return None
+    name, content, damaged = newest(folder)
+    for error in damaged.values():
+        log.warning("%s; trying the one before", error)
+    if name is None or content is None:
+        return None
+    return upgrade_checkpoint(content, path=folder / name)
 
 
-def look_into(folder: Path) -> dict[str, Any] | None:
-    """What `load_checkpoint` would give, as it is stored; nothing is changed.
+def repair(folder: Path) -> None:
+    """Before a run goes on, its folder locked: removes damaged checkpoints, lest they become the spare, and ends the
+    save that was cut short.
+
+    Raises:
+        ValueError: every one is damaged; they stay.
+    """
+    name, _, damaged = newest(folder)
+    for other in damaged:
+        (folder / other).unlink()
+    if name == WRITTEN:
+        (folder / WRITTEN).replace(folder / NAME)
+
+
+def newest(folder: Path) -> tuple[str | None, dict[str, Any] | None, dict[str, DamagedFileError]]:
+    """Name and content of the newest whole checkpoint, and those that are newer but damaged.
 
     Raises:
         ValueError: there are checkpoints, and every one is damaged.
     """
-    damaged = []
-    for name in (NAME, WRITTEN, SPARE):
+    damaged: dict[str, DamagedFileError] = {}
+    for name in (NAME, WRITTEN, NAME, SPARE):  # a save may have moved it between the first two looks
         try:
-            return read_sealed(folder / name)
+            return name, read_sealed(folder / name), damaged
         except FileNotFoundError:
             continue
-        except DamagedFileError:
-            damaged.append(name)
+        except DamagedFileError as error:
+            damaged[name] = error
     if damaged:
-        raise all_damaged(folder, damaged)
-    return None
-
-
-def all_damaged(folder: Path, names: list[str]) -> ValueError:
-    what = f"{folder}: every checkpoint is damaged ({', '.join(names)})"
-    return ValueError(f"{what}\nfresh=true starts this run again from step 0")
+        what = f"{folder}: every checkpoint is damaged ({', '.join(damaged)})"
+        raise ValueError(f"{what}\nfresh=true starts this run again from step 0")
+    return None, None, damaged
 
 
 def is_finite(model: "nn.Module") -> bool:

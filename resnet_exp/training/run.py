@@ -18,6 +18,7 @@ from resnet_exp.config import Config, flatten
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.nets.network import Network
 from resnet_exp.nets.table import paper_warmup
+from resnet_exp.runs.checkpoint import repair
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.liveness import this_host
 from resnet_exp.runs.origin import Origin
@@ -56,6 +57,8 @@ def train_run(
         ValueError: the folder's checkpoint is damaged, or of a run with other settings or images.
     """
     earlier, checkpoint = take_up(config, folder)
+    if checkpoint:
+        repair(folder.path)
     parts = prepare(config, earlier=earlier, turn=turn)
     config = config.updated({"amp": parts.precision.name})  # the record says what `auto` was
     compiled = choose_compile(config.compile, parts.device)
