@@ -98,6 +98,12 @@ def read_sealed(path: Path) -> dict[str, Any]:
     return content
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether a file begins as those of `write_sealed` do, whole or not."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
 def is_whole(path: Path) -> bool:
     """Whether a file is as `write_sealed` left it, by its checksum; needs no torch."""
     try:

@@ -10,7 +10,7 @@ from resnet_exp.grammar import as_key
 from resnet_exp.runs.diagnostics import read_diagnosis
 from tests.helpers import TINY, Command, assert_one_message, finish, start
 
-NETS = (*TINY, "train.steps=4", "train.eval_every=2", "study=mine")
+NETS = (*TINY, "train.steps=4", "train.eval_every=2", "study=mine", "seed=1")  # none that is the default
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,12 @@ def trained(once: Path, tmp_path: Path) -> Path:
 
 
 def test_every_run_of_a_study_is_asked_and_the_report_says_why(trained: Path, command: Command) -> None:
-    before = {file: file.read_bytes() for file in trained.rglob("seed0/*") if file.is_file()}
+    before = {file: file.read_bytes() for file in trained.rglob("seed1/*") if file.is_file()}
     done = command("task=diagnose", "from=outputs/mine", "what=responses")
     assert done.returncode == 0, done.stderr
     assert "resnet8 responds 1.0" in done.stdout
     for name in ("plain8", "resnet8"):
-        found = read_diagnosis(trained / name / "seed0", "responses")
+        found = read_diagnosis(trained / name / "seed1", "responses")
         assert found is not None
         assert found.complete
     assert "heading-why" in (trained / "report" / "report.html").read_text()
@@ -55,22 +55,23 @@ def test_several_runs_of_a_study_are_asked_at_once(trained: Path, command: Comma
     assert done.returncode == 0, done.stderr
     for name in ("plain8", "resnet8"):
         for what in ("responses", "gradients"):
-            found = read_diagnosis(study / name / "seed0", what)
+            found = read_diagnosis(study / name / "seed1", what)
             assert found is not None
             assert found.complete
             assert found.subject.name == name, "its own, not that of the job"
-        assert f"\n{name}/seed0: moved [study], one/{name}/seed0\n" in done.stdout
+        assert f"\n{name}/seed1: moved [study], one/{name}/seed1\n" in done.stdout
     assert done.stdout.count("Do layers of residual nets respond less?") == 1
     assert "heading-why" in (study / "report" / "report.html").read_text()
     assert not (tmp_path / "outputs" / "mine").exists()
 
 
 def test_one_run_is_named_by_its_folder_or_its_settings(trained: Path, command: Command) -> None:
-    for words in (("from=outputs/mine/plain8/seed0",), (*NETS, "model=plain", "depth=8")):
+    for words in (("from=outputs/mine/plain8/seed1",), (*NETS, "model=plain", "depth=8")):
         done = command("task=diagnose", *words, "what=responses")
         assert done.returncode == 0, done.stderr
         assert "(plain8)" in done.stdout
         assert "resnet8 responds" not in done.stdout
+        assert sorted(folder.parent.name for folder in trained.rglob("report")) == ["mine"]
     assert "responses is known; fresh=true measures it again" in done.stdout
 
 
@@ -87,14 +88,14 @@ def test_a_net_that_nobody_trained_is_asked_at_initialisation(command: Command, 
 
 
 def test_a_question_that_does_not_fit_a_net_is_passed_over_among_others(trained: Path, command: Command) -> None:
-    for words in (("from=outputs/mine", "what=branches"), ("from=outputs/mine/plain8/seed0", "what=all")):
+    for words in (("from=outputs/mine", "what=branches"), ("from=outputs/mine/plain8/seed1", "what=all")):
         done = command("task=diagnose", *words)
         assert done.returncode == 0, done.stderr
         assert "what=branches: plain8 has no shortcut beside which its layers are a branch" in done.stdout
-    assert (trained / "resnet8" / "seed0" / "diagnostics" / "branches.csv").exists()
-    assert (trained / "plain8" / "seed0" / "diagnostics" / "responses.csv").exists()
-    assert not (trained / "plain8" / "seed0" / "diagnostics" / "branches.json").exists()
-    done = command("task=diagnose", "from=outputs/mine/plain8/seed0", "what=branches")
+    assert (trained / "resnet8" / "seed1" / "diagnostics" / "branches.csv").exists()
+    assert (trained / "plain8" / "seed1" / "diagnostics" / "responses.csv").exists()
+    assert not (trained / "plain8" / "seed1" / "diagnostics" / "branches.json").exists()
+    done = command("task=diagnose", "from=outputs/mine/plain8/seed1", "what=branches")
     assert_one_message(done.returncode, done.stderr, "plain8 has no shortcut", "ask it of a residual net")
 
 

@@ -10,6 +10,7 @@ import torch
 from resnet_exp.compute.export import export
 from resnet_exp.compute.weights import RECORD, TENSORS, Record, differing, load_into, read
 from resnet_exp.config import Config
+from resnet_exp.files import write_sealed
 from resnet_exp.nets.init import initialise
 from resnet_exp.runs.checkpoint import load_checkpoint
 from tests.helpers import TINY, Settings, make_net, run, run_until, same
@@ -70,9 +71,34 @@ def test_the_record_of_a_newer_version_is_refused(trained: tuple[Config, Path]) 
     _, folder = trained
     record = read(folder).record
     assert record is not None
-    newer = json.dumps(json.loads(record.to_json()) | {"schema": 99})
+    newer = json.dumps(json.loads(record.to_json()) | {"schema": 99, "of_then": 1})
     with pytest.raises(ValueError, match="newer version"):
         Record.from_json(newer, path=folder)
+
+
+def test_the_config_of_another_program_is_no_record(trained: tuple[Config, Path]) -> None:
+    """Hugging Face's weights have a `config.json` beside them, too."""
+    config, folder = trained
+    out = export(config, folder)
+    (out / RECORD).write_text('{"architectures": ["ResNetForImageClassification"], "depths": [3, 4, 6, 3]}')
+    found = read(out)
+    assert found.record is None
+    assert found.tensors.keys() == weights_of(folder).keys()
+
+
+def test_the_checkpoint_that_is_named_is_read(settings: Settings, tmp_path: Path) -> None:
+    config = settings("model=resnet", "depth=8", *TINY, "train.save_every=2")
+    run_until(config, tmp_path / "run", stop_at=4)
+    newest, spare = (read(tmp_path / "run" / name) for name in ("checkpoint.pt", "checkpoint.prev.pt"))
+    assert newest.digest == read(tmp_path / "run").digest != spare.digest
+    assert newest.record == spare.record is not None
+    torch.save({"state_dict": dict(newest.tensors)}, tmp_path / "checkpoint.pt")  # another repository's
+    assert read(tmp_path / "checkpoint.pt").digest == newest.digest
+    (tmp_path / "run" / "config.yaml").unlink()
+    (tmp_path / "run" / "snapshots").mkdir()
+    write_sealed(tmp_path / "run/snapshots/step2.pt", {"state": 1})
+    with pytest.raises(ValueError, match=r"of which net\? .*run holds no config\.yaml"):
+        read(tmp_path / "run/snapshots/step2.pt")
 
 
 def test_where_there_are_no_weights_is_said(tmp_path: Path) -> None:

@@ -97,6 +97,12 @@ def test_it_refuses_another_run_or_other_images(trained: tuple[Config, Path], se
         open_case(settings(*TINY, "model=plain", "depth=32"), path)
 
 
+@pytest.mark.parametrize("begins", ["init_from=export", "grow_from=['depth=8']"])
+def test_a_run_that_begins_from_other_weights_must_have_begun(settings: Settings, tmp_path: Path, begins: str) -> None:
+    with pytest.raises(ValueError, match="begins from other weights and has none yet\ntask=train makes them"):
+        open_case(settings(*TINY, "model=plain20", begins), tmp_path)
+
+
 def test_the_digest_is_of_the_newest_weights(trained: tuple[Config, Path], settings: Settings, tmp_path: Path) -> None:
     config, path = trained
     case = open_case(config, path)

@@ -46,7 +46,8 @@ def test_a_damaged_diagnosis_is_refused(tmp_path: Path, damage: str) -> None:
 def test_that_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     write_diagnosis(tmp_path, FOUND)
     record = tmp_path / "diagnostics" / "responses.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"schema": 2}))
+    known = json.loads(record.read_text())
+    record.write_text(json.dumps(known | {"schema": 2, "subject": known["subject"] | {"of_then": 1}}))
     with pytest.raises(ValueError, match="schema 2 is of a newer version"):
         read_diagnosis(tmp_path, "responses")
 

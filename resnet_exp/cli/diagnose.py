@@ -27,10 +27,15 @@ def runs_of(config: Config, path: Path, *, given: Collection[str]) -> list[tuple
     """
     if not config.from_:
         return [(settled(config, RunFolder(path), given={*given}), path)]
-    below = runs_below(Path(config.from_).expanduser())
-    if not below:
-        return [of_run(config, given={*given})]
-    return [of_run(replace(config, from_=str(run)), given={*given}) for run in below]
+    if study := study_named(config):
+        return [of_run(replace(config, from_=str(run)), given={*given}) for run in runs_below(study)]
+    return [of_run(config, given={*given})]
+
+
+def study_named(config: Config) -> Path | None:
+    """The study that `from=` names; None if it names a run or nothing."""
+    folder = Path(config.from_).expanduser() if config.from_ else None
+    return folder if folder and runs_below(folder) else None
 
 
 def runs_below(study: Path) -> list[Path]:
@@ -41,10 +46,12 @@ def runs_below(study: Path) -> list[Path]:
 
 
 def study_of(config: Config, path: Path) -> Path:
-    """The folder whose report tells of a run: that of its study, or that which `from=` names."""
-    is_run = config.from_ is None or (Path(config.from_).expanduser() / "config.yaml").exists()
-    if not is_run:
-        return Path(str(config.from_)).expanduser()
+    """The folder whose report tells of a run: that of its study, or its own where it lies alone.
+
+    Args:
+        config: the run's own settings.
+        path: its folder.
+    """
     return path.parent.parent if path.name == f"seed{config.seed}" else path
 
 
@@ -81,13 +88,13 @@ def diagnose(config: Config, path: Path, *, given: Collection[str], draw: bool) 
                 quiet=workers.is_worker(),
             )
     if draw:
-        explain_study(study_of(config, runs[0][1]))
+        explain_study(study_named(config) or study_of(*runs[0]))
 
 
 def studies_of(jobs: Sequence[Config]) -> list[Path]:
     """The folders whose reports tell of the jobs of a sweep."""
     own = (Path(job.from_ or Path("outputs", job.study, job.name, f"seed{job.seed}")).expanduser() for job in jobs)
-    return [study_of(job, path) for job, path in zip(jobs, own, strict=True)]
+    return [study_named(job) or study_of(job, path) for job, path in zip(jobs, own, strict=True)]
 
 
 def explain_study(study: Path) -> None:

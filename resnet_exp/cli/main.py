@@ -103,7 +103,10 @@ def train(config: Config, folder: RunFolder, *, shallower: Path | None = None) -
             if stop.signum is not None:
                 stop.leave()
         if folder.summary.get("status") == "completed":
-            keep_weights(folder.path)
+            try:
+                keep_weights(folder.path)
+            except OSError as error:  # a full disk: the run is complete all the same
+                log.warning("%s: keeps what it takes to go on, too: %s", folder.path, error.strerror)
 
 
 def job_of_turns() -> str:

@@ -12,16 +12,18 @@ import torch
 from torch import Tensor
 
 from resnet_exp.config import flatten, net_config
+from resnet_exp.files import is_sealed, read_sealed
 from resnet_exp.nets.foreign import Fitted, fit_weights, read_weights
 from resnet_exp.nets.network import Network
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import net_name, net_spec
-from resnet_exp.runs.checkpoint import load_checkpoint
+from resnet_exp.runs.checkpoint import NAME, SPARE, load_checkpoint
 from resnet_exp.runs.folder import RunFolder
-from resnet_exp.runs.schema import SCHEMA
+from resnet_exp.runs.schema import SCHEMA, NewerError, schema_of, upgrade_checkpoint
 from resnet_exp.runs.snapshots import FOLDER as SNAPSHOTS
 from resnet_exp.runs.snapshots import read_snapshot
 
+CHECKPOINTS = (NAME, SPARE)
 RECORD, TENSORS = "config.json", "model.safetensors"  # of an export
 TOLD = (  # of a run's summary
     *("seed", "status", "steps", "train_error", "train_error_clean", "test_error", "test_error_recomputed_bn"),
@@ -61,18 +63,23 @@ class Record:
         return json.dumps(values, indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, *, path: Path) -> "Record":
-        """Raises ValueError if it is no record of ours, or a newer version's."""
+    def from_json(cls, text: str, *, path: Path) -> "Record | None":
+        """None if it is another program's: Hugging Face's weights have a `config.json` beside them, too.
+
+        Raises:
+            ValueError: it is damaged, or a newer version's.
+        """
         try:
             values = dict(json.loads(text))
-            schema = values.pop("schema")
+            if values and not {"schema", "net"} & {*values}:
+                return None
+            schema_of(values, path=path)
             values["net"] = NetSpec.from_dict(values["net"])
-            record = cls(**values)
+            return cls(**{key: value for key, value in values.items() if key != "schema"})
+        except NewerError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not the record of an export ({error})") from error
-        if schema > SCHEMA:
-            raise ValueError(f"{path}: written by a newer version of resnet-exp (schema {schema})")
-        return record
 
 
 @dataclass(frozen=True)
@@ -115,8 +122,8 @@ def differing(there: NetSpec, here: NetSpec) -> str:
 
 
 def read(path: Path) -> Weights:
-    """The weights at a path: a run folder, one of its snapshots, an export (its folder or its file), or another
-    repository's file.
+    """The weights at a path: a run folder (its newest checkpoint), one of its checkpoints or snapshots, an export (its
+    folder or its file), or another repository's file.
 
     Executes nothing that the files may hold, and writes nothing.
 
@@ -124,11 +131,13 @@ def read(path: Path) -> Weights:
         ValueError: there are no weights, or they are damaged.
     """
     path = path.expanduser()
-    if path.name in ("checkpoint.pt", "checkpoint.prev.pt"):
-        path = path.parent
+    if path.name in CHECKPOINTS and path.is_file() and is_sealed(path):
+        return of_checkpoint(upgrade_checkpoint(read_sealed(path), path=path), path, run=path.parent)
     if path.parent.name == SNAPSHOTS and path.is_file():
         folder = RunFolder(path.parent.parent)
-        return Weights(read_snapshot(path), path, record_of_run(folder, folder.config or {}))
+        if folder.config is None:
+            raise ValueError(f"{path}: of which net? {folder.path} holds no config.yaml")
+        return Weights(read_snapshot(path), path, record_of_run(folder, folder.config))
     if (path / TENSORS).is_file():
         path = path / TENSORS
     if not path.is_dir():
@@ -138,7 +147,11 @@ def read(path: Path) -> Weights:
     checkpoint = load_checkpoint(path)
     if checkpoint is None:
         raise ValueError(f"{path}: no weights (neither a checkpoint nor {TENSORS})")
-    return Weights(checkpoint["state"]["model"], path, record_of_run(RunFolder(path), checkpoint["origin"]["settings"]))
+    return of_checkpoint(checkpoint, path, run=path)
+
+
+def of_checkpoint(content: Mapping[str, Any], source: Path, *, run: Path) -> Weights:
+    return Weights(content["state"]["model"], source, record_of_run(RunFolder(run), content["origin"]["settings"]))
 
 
 def record_of_run(folder: RunFolder, settings: Mapping[str, Any]) -> Record:

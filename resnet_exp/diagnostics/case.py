@@ -110,9 +110,12 @@ def open_case(config: Config, path: Path, *, turn: int = 0) -> Case:
     """The run with these settings, in its folder or not begun yet; in float32 whatever it is trained in.
 
     Raises:
-        ValueError: the folder holds another run, a damaged checkpoint or none; or the images are not the run's.
+        ValueError: the folder holds another run or a damaged checkpoint; the images are not the run's; or the run has
+            not begun, and begins from weights that are not drawn.
     """
     earlier, checkpoint = take_up(config, RunFolder(path))
+    if checkpoint is None and (config.init_from or config.grow_from is not None):
+        raise ValueError(f"{path}: begins from other weights and has none yet\ntask=train makes them")
     if earlier:  # its threads are nobody's business here, its images are
         earlier = replace(earlier, environment={})
     parts = prepare(config.updated({"amp": "off"}), earlier=earlier, turn=turn)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_exp.files import SCRAPS, replace_text
+from resnet_exp.runs.schema import NewerError
 
 FOLDER, SCHEMA = "diagnostics", 1
 
@@ -102,15 +103,17 @@ def read_diagnosis(run: Path, what: str) -> Diagnosis | None:
         return None
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        schema, choices, complete = int(record["schema"]), dict(record["choices"]), bool(record["complete"])
-        subject = Subject(**record["subject"])
+        schema = int(record["schema"])
+        if schema > SCHEMA:
+            raise NewerError(f"{file}: schema {schema} is of a newer version of resnet-exp\nthis one knows {SCHEMA}")
+        choices, complete, subject = dict(record["choices"]), bool(record["complete"]), Subject(**record["subject"])
         text = table.read_text(encoding="utf-8")
         if record["what"] != what or record["sha256"] != sum_of(text):
             raise ValueError("of another diagnosis")
+    except NewerError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file}: missing, damaged, or of another table\ntask=diagnose writes it anew") from error
-    if schema > SCHEMA:
-        raise ValueError(f"{file}: schema {schema} is of a newer version of resnet-exp\nthis one knows {SCHEMA}")
     rows = [{key: number_or_text(cell) for key, cell in row.items()} for row in csv.DictReader(io.StringIO(text))]
     return Diagnosis(what, subject, choices, rows, complete)
 

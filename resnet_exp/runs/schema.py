@@ -36,15 +36,19 @@ RENAMED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (  # par
 )
 
 
+class NewerError(ValueError):
+    """A newer version of this program wrote the file."""
+
+
 def schema_of(stored: Mapping[str, Any], *, path: Path) -> int:
     """The schema number of what a file holds.
 
     Raises:
-        ValueError: a newer version wrote it.
+        NewerError: a newer version wrote it.
     """
     schema = stored.get("schema", 1)
     if not isinstance(schema, int) or schema > SCHEMA:
-        raise ValueError(
+        raise NewerError(
             f"{path}: written by a newer version of resnet-exp (schema {schema}; this version reads up to {SCHEMA})"
         )
     return schema
