@@ -3,11 +3,13 @@
 import errno
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from resnet_exp.cli import evaluate as command_evaluate
+from resnet_exp.cli.main import called_after
 from resnet_exp.compute import assess as compute_assess
 from resnet_exp.runs.evaluation import read_evaluation
 from resnet_exp.runs.folder import RunFolder
@@ -86,9 +88,11 @@ def test_weights_from_anywhere_are_evaluated_into_a_folder_of_their_own(command:
         done = command(*data, "threads=1", "task=evaluate", f"weights=outputs/default/resnet8/seed0/{source}")
         assert (done.returncode, done.stderr) == (0, "")
         assert "weights of resnet8, layout ours" in done.stdout
-        again = tmp_path / "outputs/default/resnet8-seed0/evaluation/predictions.csv"
+        (again,) = tmp_path.glob("outputs/default/resnet8-seed0-*/evaluation/predictions.csv")
         assert [",".join(line.split(",")[:5]) for line in again.read_text().splitlines()] == stored
         again.unlink()
+    twin = shutil.copytree(run_folder, tmp_path / "elsewhere/resnet8/seed0")
+    assert called_after(twin) != called_after(run_folder) == called_after(run_folder / "export"), "of one name only"
     for other, said in (("depth=14", "depth: 8 -> 14"), ("data=cifar10", "data=: from=")):
         refused = command("task=describe", "from=outputs/default/resnet8/seed0", other)
         assert refused.returncode == 1

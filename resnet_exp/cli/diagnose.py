@@ -10,6 +10,7 @@ from resnet_exp.cli.messages import explain
 from resnet_exp.cli.settle import of_run, settled
 from resnet_exp.cli.signals import StopRequest
 from resnet_exp.config import Config
+from resnet_exp.runs.find import run_folders
 from resnet_exp.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -39,10 +40,10 @@ def study_named(config: Config) -> Path | None:
 
 
 def runs_below(study: Path) -> list[Path]:
-    """The run folders below a study's; none if it is a run's own."""
-    if (study / "config.yaml").exists():
+    """The run folders below a study's, links followed; none if it is a run's own."""
+    if (study / "config.yaml").exists() or not study.is_dir():
         return []
-    return sorted(file.parent for file in study.rglob("config.yaml") if ".hydra" not in file.parts)
+    return [run for run in run_folders(study) if (run / "config.yaml").exists()]
 
 
 def study_of(config: Config, path: Path) -> Path:

@@ -1,6 +1,7 @@
 """The command `resnet-exp`: Hydra composes the settings, a task does the rest. Imports torch only for a task."""
 
 import argparse
+import hashlib
 import logging
 import os
 import sys
@@ -73,10 +74,12 @@ def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) 
 
 
 def called_after(weights: Path) -> str:
-    """The folder of an evaluation: a file's name, or that of a run and its seed: `resnet20-seed0`."""
+    """The folder of an evaluation: a file's name, or that of a run and its seed, and a hash of where it lies
+    (`resnet20-seed0-1c9f2a`), so that files of one name in two places have two folders."""
     is_ours = weights.is_dir() or weights.name == "model.safetensors"
     parts = [part for part in weights.resolve().parts if part not in ("export", "model.safetensors")]
-    return "-".join(parts[-2:]) if is_ours else weights.stem
+    readable = "-".join(parts[-2:]) if is_ours else weights.stem
+    return f"{readable}-{hashlib.sha256('/'.join(parts).encode()).hexdigest()[:6]}"
 
 
 def train(config: Config, folder: RunFolder, *, shallower: Path | None = None) -> None:

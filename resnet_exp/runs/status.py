@@ -3,12 +3,13 @@
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from resnet_exp.runs.find import SUMMARY, walk
 from resnet_exp.runs.folder import FAILURE, FINISHED
 from resnet_exp.runs.jobs import FILE as JOBS
 from resnet_exp.runs.jobs import Job, read_jobs
@@ -107,20 +108,6 @@ def status_of(path: Path) -> RunStatus:
     return with_times([found])[0]
 
 
-def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Every folder at or below one, once, with the names of its files; not those that a run folder holds."""
-    seen = set()
-    for where, inner, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(where)
-        if real in seen:  # a link back up
-            inner.clear()
-            continue
-        seen.add(real)
-        if "summary.json" in files or ".hydra" in inner:
-            inner.clear()
-        yield Path(where), files
-
-
 def in_order(path: Path) -> list[list[str | int]]:
     """A key that sorts numbers in a path by their value."""
     return [[int(word) if word.isdecimal() else word for word in re.split(r"(\d+)", part)] for part in path.parts]
@@ -173,7 +160,7 @@ def statuses(folder: Path) -> list[RunStatus]:
     for path, names in walk(folder):
         if JOBS in names:
             studies.append(path)
-        if {"summary.json", FAILURE, PREPARING} & {*names}:
+        if {SUMMARY, FAILURE, PREPARING} & {*names}:
             try:
                 found[os.path.realpath(path)] = status_of(path)
             except ValueError:  # another program's, or nothing of a run is left but its lock

@@ -2,8 +2,7 @@
 
 import json
 import math
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_exp.runs.find import run_folders
 from resnet_exp.runs.folder import FINISHED
 from resnet_exp.runs.liveness import has_process
 from resnet_exp.runs.schema import upgrade_summary
@@ -90,7 +90,7 @@ def read_study(*folders: Path) -> tuple[list[Run], list[str]]:
         ValueError: there is no run.
     """
     runs, left_out = [], []
-    for path in run_folders(folders):
+    for path in run_folders(*folders):
         try:
             runs.append(load_run(path))
         except ValueError as error:
@@ -101,25 +101,6 @@ def read_study(*folders: Path) -> tuple[list[Run], list[str]]:
         where = ", ".join(map(str, folders))
         raise ValueError(f"{where}: no run folder below it (none holds a summary.json)")
     return runs, left_out
-
-
-def run_folders(folders: Sequence[Path]) -> list[Path]:
-    """The folders that hold a `summary.json`, links followed, each once whatever leads to it."""
-    found: dict[str, Path] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise ValueError(f"{folder}: no such folder")
-        seen = set()
-        for where, inner, files in os.walk(folder, followlinks=True):
-            real = os.path.realpath(where)
-            if real in seen:  # a link back up
-                inner.clear()
-                continue
-            seen.add(real)
-            inner.sort()
-            if "summary.json" in files:
-                found.setdefault(real, Path(where))
-    return sorted(found.values())
 
 
 def load_run(path: Path) -> Run:

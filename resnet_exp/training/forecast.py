@@ -17,9 +17,9 @@ from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.footprint import training_bytes
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import net_spec
+from resnet_exp.runs.find import walk
 from resnet_exp.runs.known import read
 from resnet_exp.runs.liveness import this_host
-from resnet_exp.runs.status import walk
 from resnet_exp.training.estimate import Pace, Workload, disk_bytes, measured_pace, seconds_left, shortened
 from resnet_exp.training.facts import environment
 from resnet_exp.training.probe import BLOCKS, Kind, Probe, probe

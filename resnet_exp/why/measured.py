@@ -6,7 +6,8 @@ from pathlib import Path
 
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import family, net_name
-from resnet_exp.runs.diagnostics import FOLDER, Diagnosis, read_diagnosis
+from resnet_exp.runs.diagnostics import Diagnosis, read_diagnosis
+from resnet_exp.runs.find import walk
 from resnet_exp.study.statistics import estimate
 
 
@@ -39,10 +40,9 @@ def gather(folders: Sequence[Path], what: str) -> tuple[list[Diagnosis], list[st
     """The complete answers to one question at or below folders; and what is left out and why, a line each."""
     found: list[Diagnosis] = []
     left_out = []
-    files = {file.resolve() for folder in folders for file in folder.rglob(f"{FOLDER}/{what}.json")}
-    for file in sorted(files):
+    for run in sorted(path for path, _ in walk(*folders)):
         try:
-            one = read_diagnosis(file.parent.parent, what)
+            one = read_diagnosis(run, what)
         except ValueError as error:
             left_out.append(f"diagnosis left out: {str(error).splitlines()[0]}")
             continue

@@ -1,0 +1,38 @@
+"""Where run folders lie."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+SUMMARY = "summary.json"
+
+
+def walk(*folders: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder at or below some, links followed, with the names of its files; each once whatever leads to it.
+
+    Not those that a run folder holds.
+    """
+    seen = set()
+    for folder in folders:
+        for where, inner, files in os.walk(folder, followlinks=True):
+            real = os.path.realpath(where)
+            if real in seen:  # a link back up
+                inner.clear()
+                continue
+            seen.add(real)
+            inner.sort()
+            if ".hydra" in inner or {SUMMARY, "config.yaml"} <= {*files}:
+                inner.clear()
+            yield Path(where), files
+
+
+def run_folders(*folders: Path) -> list[Path]:
+    """The folders at or below some that hold a `summary.json`, in order of their paths.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: no such folder")
+    return sorted(path for path, files in walk(*folders) if SUMMARY in files)
