@@ -214,13 +214,15 @@ def full_run(study: Path, *, status: str = "completed", shortcut: str = "A") -> 
 @pytest.mark.parametrize("shortcut", ["A", "none"])
 def test_a_complete_run_loses_its_spare_and_its_snapshots_and_nothing_else(tmp_path: Path, shortcut: str) -> None:
     path = full_run(tmp_path, shortcut=shortcut)
+    scrap = path / ".checkpoint.pt.7.tmp"
+    scrap.write_bytes(bytes(100))  # of a killed writer
     before = {file for file in path.rglob("*") if file.is_file()}
     could = prunable(path)
     assert could.freed == sum(file.stat().st_size for file in could.files) > 0
     assert {file for file in path.rglob("*") if file.is_file()} == before, "looking removes nothing"
     assert prune(path) == could
     gone = before - {file for file in path.rglob("*") if file.is_file()}
-    assert gone == {path / SPARE, path / "snapshots" / "step0.pt", path / "snapshots" / "step50.pt"}
+    assert gone == {scrap, path / SPARE, path / "snapshots" / "step0.pt", path / "snapshots" / "step50.pt"}
     assert prunable(path).files == ()
 
 

@@ -51,6 +51,13 @@ def test_nets_are_grouped_plain_first_then_by_depth_with_seeds_in_order() -> Non
     assert [group.is_plain for group in groups] == [True, False, False, False]
 
 
+def test_runs_of_one_name_with_other_nets_or_images_are_not_pooled() -> None:
+    one = diagnosis("resnet20")
+    wider = diagnosis("resnet20", seed=1, channels=(8, 16, 32))
+    fewer = replace(one, subject=replace(one.subject, seed=2, images=one.subject.images - 1))
+    assert [len(group.found) for group in grouped([one, wider, fewer, diagnosis("resnet20", seed=3)])] == [2, 1, 1]
+
+
 def test_a_twin_differs_in_the_shortcut_alone() -> None:
     groups = grouped(
         [

@@ -1,7 +1,7 @@
 """What a completed run keeps that nobody needs any more: the spare checkpoint, what a killed writer left, and snapshots
 once every question that looks back on them is answered. All else stays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnet_exp.files import SCRAPS, is_whole
@@ -76,10 +76,12 @@ def prune(run: Path) -> Prunable:
         InUseError: another process has the folder open.
         OSError: it cannot be written.
     """
-    if not prunable(run).files:  # then nothing is touched, nor need it be writable
-        return prunable(run)
-    with RunFolder(run):
-        found = prunable(run, ours=True)
-        for file in found.files:
-            file.unlink(missing_ok=True)  # scraps are gone with the lock
-    return found
+    before = prunable(run)
+    if not before.files:  # then nothing is touched, nor need it be writable
+        return before
+    sizes = {file: file.stat().st_size for file in before.files}
+    with RunFolder(run):  # which removes what a killed writer left
+        for file in prunable(run, ours=True).files:
+            file.unlink()
+    removed = tuple(file for file in before.files if not file.exists())
+    return replace(before, files=removed, freed=sum(sizes[file] for file in removed))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnet_exp.nets.spec import NetSpec
-from resnet_exp.nets.table import family, net_name
+from resnet_exp.nets.table import family
 from resnet_exp.runs.diagnostics import Diagnosis, read_diagnosis
 from resnet_exp.runs.find import walk
 from resnet_exp.study.statistics import estimate
@@ -55,13 +55,12 @@ def gather(folders: Sequence[Path], what: str) -> tuple[list[Diagnosis], list[st
 
 def grouped(found: Sequence[Diagnosis]) -> list[Group]:
     """Diagnoses by net and setting; plain nets first, then by variant and depth."""
-    groups: dict[tuple[str, str], list[Diagnosis]] = {}
-    for one in found:
-        spec = NetSpec.from_dict(one.subject.net)
-        groups.setdefault((one.subject.name, net_name(spec)), []).append(one)
+    groups: dict[str, list[Diagnosis]] = {}
+    for one in found:  # all but the seed must agree: a name says neither width nor images
+        groups.setdefault(repr(replace(one.subject, seed=0)), []).append(one)
     result = []
-    for (name, _), members in groups.items():
-        spec = NetSpec.from_dict(members[0].subject.net)
+    for members in groups.values():
+        name, spec = members[0].subject.name, NetSpec.from_dict(members[0].subject.net)
         kind = family(spec)
         ordered = sorted(members, key=lambda one: one.subject.seed)
         result.append(Group(name, name.replace(f"{kind}{spec.depth}", kind), spec.depth, ordered))
