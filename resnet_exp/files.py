@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import pickle
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ def replace(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     Raises:
         OSError: the disk is full or not writable; the old file stays and no temporary file remains.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Processes on two computers may have one number.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(3)}.tmp")
     try:
         with temporary.open("wb") as file:
             for chunk in chunks:

@@ -186,7 +186,7 @@ def test_a_pickle_among_the_images_is_not_executed(tmp_path: Path, monkeypatch: 
 
 def test_an_evaluation_is_written_anew(tmp_path: Path) -> None:
     write_evaluation(tmp_path, make_evaluated())
-    for name in ("confusion.svg", "evaluation.md", ".confusion.1.tmp.png", ".predictions.csv.1.tmp", "notes.txt"):
+    for name in ("confusion.svg", "evaluation.md", ".confusion.png.1-a0.tmp", ".predictions.csv.1.tmp", "notes.txt"):
         (tmp_path / name).touch()
     again = make_evaluated(per_class=5)
     write_evaluation(tmp_path, again)

@@ -19,7 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_exp.files import replace
+from resnet_exp.files import SCRAPS, replace
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -158,7 +158,7 @@ def own_sum(record: dict[str, Any]) -> str:
 
 def clear_evaluation(folder: Path) -> None:
     """Removes the files of an evaluation, and what a killed process left of one; other files stay."""
-    for pattern in (RECORD, PREDICTIONS, *DRAWN, ".*.tmp*"):  # the record first: without it there is no evaluation
+    for pattern in (RECORD, PREDICTIONS, *DRAWN, SCRAPS):  # the record first: without it there is no evaluation
         for file in folder.glob(pattern):
             file.unlink()
 

@@ -1,7 +1,7 @@
 """What all figures share: their colours, and how one is saved. Figures know no arms and no runs."""
 
+import io
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from resnet_exp.files import replace
 from resnet_exp.study.svg import svg_text
 
 # From light to dark, after Okabe and Ito and Tol: told apart by colour-blind readers and, by lightness, in grey print.
@@ -60,46 +61,43 @@ def contrast_with_white(rgb: NDArray[np.float64]) -> float:
     return float(1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05))
 
 
-def save(figure: Figure, stem: Path) -> None:
-    """Writes PNG, SVG and PDF, each in one move, so that a viewer never sees half a picture.
+def save(figure: Figure, stem: Path) -> str:
+    """Writes PNG, SVG and PDF, each in one move, so that a viewer never sees half a picture; returns the SVG.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), mpl.rc_context(STYLE):
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # a box stands for it
-        write(figure, stem)
-
-
-def write(figure: Figure, stem: Path) -> None:
-    if figure.get_layout_engine():
-        with mpl.rc_context(STYLE):
+        if figure.get_layout_engine():
             figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # it was just laid out, which takes longest: once is enough for three formats
-    for suffix, write_format in FORMATS.items():
-        temporary = stem.with_name(f".{stem.name}.{os.getpid()}.tmp.{suffix}")  # several jobs may draw at once
-        try:
-            with mpl.rc_context(STYLE):
-                figure.set_dpi(DPI)  # which SVG and PDF leave at 72
-                write_format(figure, temporary)
-            temporary.replace(stem.with_suffix(f".{suffix}"))
-        finally:
-            temporary.unlink(missing_ok=True)
+            figure.set_layout_engine("none")  # laying out takes longest: once is enough for all formats
+        drawn = {}
+        for suffix, draw in FORMATS.items():
+            figure.set_dpi(DPI)  # which SVG and PDF leave at 72
+            drawn[suffix] = draw(figure)
+    for suffix, content in drawn.items():
+        replace(stem.with_suffix(f".{suffix}"), [content])
+    return drawn["svg"].decode()
 
 
 # `savefig` would draw everything once more before it writes.
 
 
-def write_png(figure: Figure, file: Path) -> None:
+def as_png(figure: Figure) -> bytes:
+    file = io.BytesIO()
     FigureCanvasAgg(figure).print_png(file)
+    return file.getvalue()
 
 
-def write_svg(figure: Figure, file: Path) -> None:
-    file.write_text(svg_text(figure), encoding="utf-8")
+def as_svg(figure: Figure) -> bytes:
+    return svg_text(figure).encode()
 
 
-def write_pdf(figure: Figure, file: Path) -> None:
+def as_pdf(figure: Figure) -> bytes:
+    file = io.BytesIO()
     FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None})
+    return file.getvalue()
 
 
-FORMATS = {"png": write_png, "svg": write_svg, "pdf": write_pdf}
+FORMATS = {"png": as_png, "svg": as_svg, "pdf": as_pdf}

@@ -94,20 +94,15 @@ def write_report(
 
 def draw_figures(arms: list[Arm], *, study: str, out: Path) -> list[ShownFigure]:
     """Draws into `out` the curves and, where depths can be compared, errors against depth; an earlier one goes."""
-    save(draw_curves(arms, caption=study), out / "curves")
-    shown = [ShownFigure("Error curves", embedded(out / "curves"), FIGURE_TEXT)]
+    svg = save(draw_curves(arms, caption=study), out / "curves")
+    shown = [ShownFigure("Error curves", embeddable(svg), FIGURE_TEXT)]
     if against_depth := draw_depth(arms, caption=study):
-        save(against_depth, out / "depth")
-        shown.append(ShownFigure("Error against depth", embedded(out / "depth", prefix="depth-"), DEPTH_TEXT))
+        svg = save(against_depth, out / "depth")
+        shown.append(ShownFigure("Error against depth", embeddable(svg, prefix="depth-"), DEPTH_TEXT))
     else:
         for suffix in FORMATS:
             (out / f"depth.{suffix}").unlink(missing_ok=True)
     return shown
-
-
-def embedded(stem: Path, *, prefix: str = "") -> str:
-    """The SVG of a figure that was just saved, for the page."""
-    return embeddable(stem.with_suffix(".svg").read_text(encoding="utf-8"), prefix=prefix)
 
 
 def environment_of(run: Run) -> dict[str, Any]:

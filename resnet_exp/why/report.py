@@ -7,6 +7,7 @@ from resnet_exp.study import report
 from resnet_exp.study.figure import FORMATS, save
 from resnet_exp.study.page import ShownFigure
 from resnet_exp.study.statistics import MARGIN
+from resnet_exp.study.svg import embeddable
 from resnet_exp.why import branches, gradients, grow, information, lesion, responses, surface
 from resnet_exp.why.argument import Argument, Drawing, Found
 
@@ -36,8 +37,7 @@ def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownFigure], list[s
         found, unread = argument.find(folders, argument.what)
         left_out += unread
         if found:
-            save(argument.draw(found), out / argument.what)
-            svg = report.embedded(out / argument.what, prefix=f"{argument.what}-")
+            svg = embeddable(save(argument.draw(found), out / argument.what), prefix=f"{argument.what}-")
             more = [figure for drawing in argument.more if (figure := drawn(drawing, found, out=out))]
             shown.append(ShownFigure(argument.heading, svg, argument.shows, argument.sentence(found), more))
     return shown, left_out
@@ -50,8 +50,8 @@ def drawn(drawing: Drawing, found: Found, *, out: Path) -> ShownFigure | None:
         for suffix in FORMATS:
             (out / f"{drawing.name}.{suffix}").unlink(missing_ok=True)
         return None
-    save(figure, out / drawing.name)
-    return ShownFigure("", report.embedded(out / drawing.name, prefix=f"{drawing.name}-"), drawing.shows)
+    svg = save(figure, out / drawing.name)
+    return ShownFigure("", embeddable(svg, prefix=f"{drawing.name}-"), drawing.shows)
 
 
 def write_why(*folders: Path, out: Path) -> str:
