@@ -68,7 +68,10 @@ def test_a_wrong_word_is_answered_in_three_lines_without_torch(
             ["data=cifar10", "data.download=false", "data.root=here"],
             ["cifar10: missing or damaged", "here/cifar-10-batches-py", "data=synthetic needs no download"],
         ),
-        (["data=synthetic", "data.train_limit=20000"], ["ask for 20000 training images; synthetic has 10000"]),
+        (
+            ["data=synthetic", "data.train_limit=20000"],
+            ["data.train_limit=20000: that takes 20000 training images; synthetic has 10000"],
+        ),
         (["task=evaluate"], ["no checkpoint to evaluate"]),
     ],
     ids=lambda value: " ".join(value)[:40],

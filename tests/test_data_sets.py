@@ -197,7 +197,7 @@ def test_limits_are_balanced_nested_and_apart_from_validation() -> None:
     rest = synthetic_set(val_size=100, test_limit=30)
     assert len(rest.train) == synthetic.TRAIN_SIZE - 100
     assert torch.bincount(rest.test.labels).tolist() == [3] * 10
-    with pytest.raises(ValueError, match=r"data\.train_limit=10000 ask for 10001"):
+    with pytest.raises(ValueError, match=r"data\.train_limit=10000: that takes 10001"):
         synthetic_set(train_limit=10_000, val_size=1)
 
 

@@ -61,6 +61,14 @@ def test_runs_that_differ_in_a_recorded_choice_are_refused(study: Path, changed:
     assert len(str(refused.value).splitlines()) == 3
 
 
+def test_a_difference_under_one_setting_does_not_hide_another(study: Path) -> None:
+    for suffix in ("-lr0.05", "-lr0.02"):
+        for seed, steps in enumerate((300, 600)):
+            write_run(study, "plain", 20, seed, [60.0], suffix=suffix, steps=steps)
+    with pytest.raises(ValueError, match=r"steps: 300 .2 runs., 600 .2 runs."):
+        check(study)
+
+
 def test_what_a_name_says_may_differ(tmp_path: Path) -> None:
     for lr in (0.1, 0.05):
         for depth in (20, 56):

@@ -95,7 +95,7 @@ def test_what_is_on_the_disk_already_is_not_counted_twice(settings: Settings, tm
     ("words", "message"),
     [
         (["device=cuda:99"], "device=cuda:99: no such GPU"),
-        (["data.train_limit=20000"], "data.train_limit=20000 ask for 20000 training images; synthetic has 10000"),
+        (["data.train_limit=20000"], "data.train_limit=20000: that takes 20000 training images; synthetic has 10000"),
         (["data.test_limit=2001"], "data.test_limit=2001: synthetic has 2000 test images"),
         (["data.image_size=4096"], "need .* GB of memory"),
     ],

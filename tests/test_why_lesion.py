@@ -54,6 +54,11 @@ def test_the_sentence_has_the_median_block_and_who_is_left_at_chance() -> None:
     )
 
 
+def test_of_two_nets_that_lose_as_much_neither_is_said_to_lose_more() -> None:
+    twin = diagnosis("resnet8", [90.0, 70.0, 88.0], shortcut="A")
+    assert "costs the plain net" not in sentence([PLAIN, twin])
+
+
 def test_a_net_without_bn_has_one_kind_of_statistics() -> None:
     bare = diagnosis("resnet8-nobn", [12.0, 30.0, 14.0], shortcut="A", norm="none")
     assert sentence([bare]) == (

@@ -53,8 +53,7 @@ def grown_from(config: Config, *, given: set[str]) -> tuple[Config, Path]:
     if not given & {"depth", "blocks"}:
         raise ValueError(f"task=grow: say how deep the net shall be, like depth={own['depth'] + 36}")
     kept: dict[str, Any] = {key: value for key, value in own.items() if key not in {"schema", "fresh", *given}}
-    begins = {"task": "train", "from_": None, "init_from": None, "grow_from": None}
-    config = config.updated(kept | begins)
+    config = config.updated(kept | {"task": "train", "from_": None, "init_from": None, "grow_from": None})
     flat = flatten(config.to_dict())
     differing = [key for key in sorted(flat) if key == "depth" or (key not in FREE and flat[key] != own.get(key))]
     config = config.updated({"grow_from": [f"{key}={written(own.get(key))}" for key in differing]})

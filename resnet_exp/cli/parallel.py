@@ -44,7 +44,7 @@ class ParallelLauncher(Launcher):
     """
 
     def __init__(self, n_jobs: int, runs_per_gpu: int) -> None:
-        self.n_jobs, self.runs_per_gpu = n_jobs, runs_per_gpu
+        self.n_jobs = n_jobs
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config

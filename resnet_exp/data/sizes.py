@@ -43,8 +43,9 @@ def split_sizes(config: DataConfig, *, train: int, test: int) -> SplitSizes:
     held_out, limit = config.val_size, config.train_limit
     wanted = held_out + (limit or 1)
     if wanted > train and (held_out or limit is not None):
-        limits = f"data.val_size={held_out} and data.train_limit={limit}"
-        raise ValueError(f"{limits} ask for {wanted} training images; {config.name} has {train}")
+        limits = {"data.val_size": held_out, "data.train_limit": limit}
+        asked = " and ".join(f"{key}={value}" for key, value in limits.items() if value)
+        raise ValueError(f"{asked}: that takes {wanted} training images; {config.name} has {train}")
     if config.test_limit is not None and config.test_limit > test:
         raise ValueError(f"data.test_limit={config.test_limit}: {config.name} has {test} test images")
     return SplitSizes(train - held_out if limit is None else limit, held_out, config.test_limit or test)

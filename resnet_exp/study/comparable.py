@@ -63,7 +63,11 @@ def differing_choices(runs: list[Run]) -> dict[str, dict[str, list[Run]]]:
                     by_key.setdefault(key, {}).setdefault(str(value), []).append(run)
         if warm_up_alike(group):
             by_key.pop("warmup_steps", None)
-        found |= {key: values for key, values in by_key.items() if len(values) > 1}
+        for key, values in by_key.items():
+            if len(values) > 1:
+                of_key = found.setdefault(key, {})
+                for value, its in values.items():
+                    of_key.setdefault(value, []).extend(its)
     return found
 
 

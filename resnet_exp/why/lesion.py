@@ -96,8 +96,9 @@ def sentence(found: Sequence[Diagnosis]) -> str:
     text = [f"To lose one block costs in the median {listed(parts)}."] if parts else []
     for plain, other in twins(groups):
         costs = [float(np.mean(median_rises(group))) for group in (plain, other)]
-        more = "more" if costs[0] > costs[1] else "less"
-        text.append(f"At {plain.depth} layers a block costs the plain net {more} than {other.name}.")
+        if costs[0] != costs[1]:
+            more = "more" if costs[0] > costs[1] else "less"
+            text.append(f"At {plain.depth} layers a block costs the plain net {more} than {other.name}.")
     return " ".join(text)
 
 
