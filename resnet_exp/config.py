@@ -12,33 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from resnet_exp.grammar import settings_in, written
+from resnet_exp.settings import FREE
 
 LAYOUTS = ("cifar", "imagenet", "vgg", "mlp")
 DATASETS = ("cifar10", "cifar100", "image_folder", "synthetic")
 TASKS = ("train", "describe", "evaluate", "diagnose", "export", "grow")
 QUESTIONS = ("responses", "gradients", "branches", "lesion", "information", "surface")  # of task=diagnose
 MOST_SEEDS = 2**64  # what torch's generators take
-
-# Settings that change where or how fast a run goes, not what it computes: free to differ on resume.
-FREE = (
-    *(
-        "schema",
-        "study",
-        "name",
-        "device",
-        "threads",
-        "compile",
-        "fresh",
-        "stop_on_failure",
-        "dry_run",
-        "task",
-        "from_",
-        "weights",
-        "onnx",
-        "what",
-    ),
-    *("data.title", "data.root", "data.download", "train.save_every", "train.snapshots"),
-)
 
 
 def choose(key: str, value: object, choices: tuple[object, ...]) -> None:
@@ -123,14 +103,6 @@ class DataConfig:
         if (self.mean is None) != (self.std is None):
             raise ValueError("data.mean and data.std: give both, or neither to take those of the training images")
         if self.name == "image_folder":
-            missing = [part for part in ("train", "test") if not (Path(self.root) / part).is_dir()]
-            if missing:
-                where = Path(self.root).absolute()
-                raise ValueError(
-                    f"data.root={self.root}: no folder {' and no folder '.join(missing)} in {where}"
-                    "\ndata=image_folder reads train/<class>/<image> and test/<class>/<image>; set data.root=FOLDER"
-                    "\ndata=synthetic needs no files"
-                )
             self.title = self.title or Path(self.root).absolute().name
 
     @property
@@ -327,28 +299,6 @@ def all_keys() -> list[str]:
         nested = fields(field.type) if is_dataclass(field.type) else []
         keys += [f"{field.name}.{sub.name}" for sub in nested] or [field.name]
     return keys
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested to dotted: {"optim": {"lr": 0.1}} -> {"optim.lr": 0.1}."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
-def differences(stored: dict[str, Any], settings: dict[str, Any]) -> list[str]:
-    """The settings in which a stored run is another experiment than `settings`, as `key: stored -> now`.
-
-    A run is stored with the precision it began with; `amp=auto` takes any.
-    """
-    then, now = flatten(stored), flatten(settings)
-    free = {*FREE, "amp"} if now.get("amp") == "auto" else {*FREE}
-    return [
-        f"{key}: {written(then.get(key))} -> {written(now.get(key))}"
-        for key in sorted({*then, *now} - free)
-        if then.get(key) != now.get(key)
-    ]
 
 
 def conf_dir() -> Path:

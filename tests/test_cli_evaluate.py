@@ -1,12 +1,15 @@
 """`task=evaluate` as a user types it: what it writes, says, and does again."""
 
 import errno
+import json
 import logging
 import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from resnet_exp.cli import evaluate as command_evaluate
 from resnet_exp.cli.main import called_after
@@ -14,7 +17,7 @@ from resnet_exp.compute import assess as compute_assess
 from resnet_exp.runs.evaluation import read_evaluation
 from resnet_exp.runs.folder import RunFolder
 from tests.forkserver import REPORT
-from tests.helpers import TINY, Command, Settings, complete
+from tests.helpers import TINY, Command, Settings, assert_one_message, complete
 
 SHOWN = ("confusion", "reliability", "most_confused")
 
@@ -100,3 +103,21 @@ def test_weights_from_anywhere_are_evaluated_into_a_folder_of_their_own(command:
     wrong = command(*data, "model=plain20", "task=evaluate", "weights=outputs/default/resnet8/seed0/export")
     assert wrong.returncode == 1
     assert "weights of resnet8, not of plain20" in wrong.stderr
+
+
+def test_an_export_needs_no_images_and_an_evaluation_says_where_they_were(command: Command, tmp_path: Path) -> None:
+    for number in range(8):
+        folder = tmp_path / "images" / ("train" if number < 4 else "test") / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    images = ("data=image_folder", "data.root=images", "data.image_size=8", "data.train_limit=4", "data.test_limit=4")
+    run_folder = complete(tmp_path, *TINY, *images, "train.batch_size=2", "depth=8")
+    (tmp_path / "images").rename(tmp_path / "moved")
+    done = command("task=export", "from=outputs/default/resnet8/seed0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((run_folder / "export/config.json").read_text())["classes"] == ["a", "b"]
+    refused = command("task=evaluate", "from=outputs/default/resnet8/seed0")
+    assert_one_message(refused.returncode, refused.stderr, "data.root=images: no folder train and no folder test")
+    done = command("task=evaluate", "from=outputs/default/resnet8/seed0", "data.root=moved")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,6 +1,7 @@
 """The settings themselves: which of them make another experiment, and that each is explained where its default is."""
 
-from resnet_exp.config import all_keys, conf_dir, differences
+from resnet_exp.config import all_keys, conf_dir
+from resnet_exp.settings import differences
 from tests.helpers import Settings
 
 

@@ -22,7 +22,7 @@ ROOMS = {
     "nets": set(),
 }
 STUDY = {"study", "why"}  # read run folders, compute and train nothing
-GROUND = {"config", "cores", "files", "grammar"}  # know no room
+GROUND = {"config", "cores", "files", "grammar", "settings"}  # know no room
 # Importing these must not take long: what a command says about wrong words, and all that reads run folders.
 WITHOUT_TORCH = {
     *(
@@ -30,6 +30,7 @@ WITHOUT_TORCH = {
         "cores",
         "files",
         "grammar",
+        "settings",
         "cli.start",
         "cli.main",
         "cli.report",

@@ -8,9 +8,10 @@ import pytest
 from omegaconf import DictConfig
 
 from resnet_exp.cli.compose import to_config
-from resnet_exp.config import all_keys, conf_dir, flatten
+from resnet_exp.config import all_keys, conf_dir
 from resnet_exp.grammar import as_key
 from resnet_exp.nets.table import MODELS
+from resnet_exp.settings import flatten
 from tests.helpers import ROOT, Settings, commands_of
 
 README = (ROOT / "README.md").read_text()

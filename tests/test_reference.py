@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from resnet_exp.cli.main import conf_dir
 from resnet_exp.cli.names import NAMED
 from resnet_exp.cli.sweep import expand
-from resnet_exp.config import Config, differences
+from resnet_exp.config import Config
 from resnet_exp.runs.folder import read_config
+from resnet_exp.settings import differences
 from resnet_exp.study import figure
 from resnet_exp.why.report import write_report
 from tests.helpers import ROOT, load_runs

@@ -10,8 +10,9 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_exp.cli.compose import to_config
-from resnet_exp.config import conf_dir, differences
+from resnet_exp.config import conf_dir
 from resnet_exp.runs.schema import SCHEMA
+from resnet_exp.settings import differences
 from resnet_exp.study.repeat import repeat, settings_of
 
 Composed = Callable[..., DictConfig]

@@ -9,9 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_exp.cli.grow import check_growing
 from resnet_exp.cli.names import run_name, study_dir
-from resnet_exp.config import Config, all_keys, flatten
+from resnet_exp.config import Config, all_keys
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import MODELS, growth, net_spec
+from resnet_exp.settings import flatten
 
 HYDRA_AS_OF = "1.3"  # the version whose ways Hydra keeps to
 LARGEST = {"off": 38.5, "fp16": 4.8}  # powers of ten that a number may have; bf16 has those of float32

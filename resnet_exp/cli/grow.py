@@ -9,12 +9,13 @@ from typing import Any
 from resnet_exp.cli.names import grown, holds
 from resnet_exp.cli.settle import GROUPS, settled
 from resnet_exp.cli.signals import StopRequest
-from resnet_exp.config import FREE, Config, flatten
+from resnet_exp.config import Config
 from resnet_exp.grammar import written
 from resnet_exp.nets.deeper import check_grows
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import net_name, net_spec
 from resnet_exp.runs.folder import InUseError, RunFolder, is_alive
+from resnet_exp.settings import FREE, flatten
 
 LOOK_EVERY = 0.5  # seconds between two looks whether another process still trains the shallower net
 

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from resnet_exp.config import Config, flatten
+from resnet_exp.config import Config
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import check_settings
 from resnet_exp.runs.schema import kept_defaults
+from resnet_exp.settings import flatten
 
 GROUPS = ("model", "data", "experiment", "arm")  # what a run that exists has chosen already
 

@@ -27,6 +27,7 @@ from resnet_exp.cli.names import NAMED, named_in, study_dir
 from resnet_exp.cli.settle import check_source, of_run, settled
 from resnet_exp.config import Config, conf_dir
 from resnet_exp.cores import count_gpus
+from resnet_exp.data.classes import check_folder
 from resnet_exp.grammar import quoted
 from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.table import net_spec
@@ -116,8 +117,16 @@ def check(composed: DictConfig, *, given: set[str]) -> Config:
     """The typed settings of one job, if it can be done.
 
     Raises:
-        ValueError: a value is impossible, or the run folder holds a run with other settings.
+        ValueError: a value is impossible, the run folder holds a run with other settings, or the images are missing.
     """
+    config = settings_of(composed, given=given)
+    if config.task != "export":  # the one task that needs none
+        check_folder(config.data)
+    return config
+
+
+def settings_of(composed: DictConfig, *, given: set[str]) -> Config:
+    """The typed settings of one job: those of the run that it is about."""
     config = to_config(composed)
     run_folder = Path(study_dir(root=composed), config.name, f"seed{config.seed}")
     if config.task == "diagnose":

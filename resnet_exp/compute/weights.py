@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnet_exp.config import flatten, net_config
+from resnet_exp.config import net_config
 from resnet_exp.files import is_sealed, read_sealed
 from resnet_exp.nets.foreign import Fitted, fit_weights, read_weights
 from resnet_exp.nets.network import Network
@@ -22,6 +22,7 @@ from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.schema import SCHEMA, NewerError, schema_of, upgrade_checkpoint
 from resnet_exp.runs.snapshots import FOLDER as SNAPSHOTS
 from resnet_exp.runs.snapshots import read_snapshot
+from resnet_exp.settings import flatten
 
 CHECKPOINTS = (NAME, SPARE)
 RECORD, TENSORS = "config.json", "model.safetensors"  # of an export

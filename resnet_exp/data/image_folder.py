@@ -20,7 +20,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from tqdm import tqdm
 
-from resnet_exp.data.classes import class_names
+from resnet_exp.data.classes import PARTS, class_names
 from resnet_exp.data.decode import DECODER, read_image, read_size
 from resnet_exp.data.memory import free_memory
 from resnet_exp.data.sets import Arrays, Check
@@ -28,7 +28,6 @@ from resnet_exp.files import DamagedFileError, read_sealed, write_sealed
 
 log = logging.getLogger(__name__)
 
-PARTS = ("train", "test")
 MOST_HEADERS = 1000  # of which a folder is described
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from resnet_exp.config import DataConfig
 from resnet_exp.data import synthetic
+from resnet_exp.data.classes import check_folder
 from resnet_exp.data.crops import make_crop
 from resnet_exp.data.decode import square
 from resnet_exp.data.memory import check_room
@@ -84,6 +85,7 @@ def load_dataset(config: DataConfig, *, device: torch.device = CPU) -> Dataset:
     Raises:
         ValueError: the data are missing, damaged, fewer than asked for, or do not fit into memory.
     """
+    check_folder(config)
     train, test, classes = load_arrays(config, device=device)
     whole, test_split = Split(*train), Split(*test)
     split_sizes(config, train=len(whole), test=len(test_split))  # its checks

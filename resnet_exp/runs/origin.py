@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from resnet_exp.config import Config, differences
+from resnet_exp.config import Config
 from resnet_exp.grammar import written
 from resnet_exp.runs.schema import SCHEMA
+from resnet_exp.settings import differences
 
 log = logging.getLogger(__name__)
 

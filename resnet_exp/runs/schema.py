@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from resnet_exp.config import flatten
+from resnet_exp.settings import flatten
 
 SCHEMA = 3
 DRAWN = "drawn from the seed"  # where a run's weights are from by default

@@ -14,7 +14,7 @@ from resnet_exp.compute.parts import Parts, prepare, take_up
 from resnet_exp.compute.speed import choose_compile, compile_blocks
 from resnet_exp.compute.totals import Totals
 from resnet_exp.compute.weights import load_into, read
-from resnet_exp.config import Config, flatten
+from resnet_exp.config import Config
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.nets.network import Network
 from resnet_exp.nets.table import paper_warmup
@@ -24,6 +24,7 @@ from resnet_exp.runs.liveness import this_host
 from resnet_exp.runs.origin import Origin
 from resnet_exp.runs.schema import DRAWN, GROWN
 from resnet_exp.runs.snapshots import snapshot_steps
+from resnet_exp.settings import flatten
 from resnet_exp.training.facts import describe_device, environment, headline, known_before
 from resnet_exp.training.loop import Saver, columns, train
 from resnet_exp.training.optim import build_optimizer, lr_at
