@@ -1,7 +1,8 @@
-"""The training loop, read top to bottom: evaluate and log, save, update."""
+"""The training loop, read top to bottom: evaluate and log, keep a snapshot, save, set lr and update."""
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from resnet_exp.compute.evaluate import Evaluation
@@ -71,6 +72,35 @@ class Saver:
         write_snapshot(self.folder.path, self.state.model.state_dict(), step=self.state.step)
 
 
+def log_row(
+    state: State,
+    update: TrainStep,
+    *,
+    lr: float,
+    evaluations: dict[str, Evaluation],
+    folder: RunFolder,
+    progress: Progress,
+    check: Callable[[], None],
+) -> bool:
+    """Evaluates, and adds a row to `metrics.csv`; False if there was no update since the last one.
+
+    If `check` raises `Stopped` there is no row, and the totals stay as they are: the resumed run begins with this row.
+    """
+    running = state.totals.read()  # waits for the device: once per evaluation
+    if running is None:
+        return False
+    progress.pause()
+    others = measure(evaluations, check=check)
+    if others is not None:
+        head = {"step": state.step, "epoch": update.epoch, "lr": lr}
+        row = head | {"train_loss": running[0], "train_error": running[1]} | others
+        folder.add_row(row)
+        state.totals.clear()
+        progress.report(row)
+        folder.note_progress({"step": state.step} | progress.signs)
+    return True
+
+
 def train(
     state: State,
     update: TrainStep,
@@ -88,26 +118,18 @@ def train(
         `status` (completed, diverged or interrupted), `first_bad_step` (None unless diverged), `images_per_second` (of
         the updates alone) and `seconds_per_step` (of all; None both if there were no updates).
     """
-    status, first_bad_step = "running", None
+    status, first_bad_step = "", None
+    log_it = partial(
+        log_row, state, update, evaluations=evaluations, folder=saver.folder, progress=progress, check=stop.check
+    )
     with progress:
-        while status == "running":
+        while True:
             # First close the step that was just done, or that a stop during its evaluation left open.
             done = state.step == length.steps
             saving = done or state.step % length.save_every == 0
             healthy = not saving or is_finite(state.model)  # waits for the device: once per checkpoint
-            running = None
-            if done or not healthy or state.step % length.eval_every == 0:
-                running = state.totals.read()  # waits for the device: once per evaluation
-            if running is not None:
-                progress.pause()
-                others = measure(evaluations, check=stop.check)
-                if others is not None:  # else the totals stay as they are, and the resumed run begins with this row
-                    head = {"step": state.step, "epoch": update.epoch, "lr": lr_at(state.step - 1)}
-                    row = head | {"train_loss": running[0], "train_error": running[1]} | others
-                    saver.folder.add_row(row)
-                    state.totals.clear()
-                    progress.report(row)
-                    saver.folder.note_progress({"step": state.step} | progress.signs)
+            due = done or not healthy or state.step % length.eval_every == 0
+            if due and log_it(lr=lr_at(state.step - 1)):
                 first_bad_step = bad_step(state, healthy=healthy)
             if state.step in length.snapshots:
                 progress.pause()
@@ -122,7 +144,7 @@ def train(
             if saving and saver.is_due:
                 progress.pause()
                 saver.save()
-            if status != "running":
+            if status:
                 break
 
             progress.start()
