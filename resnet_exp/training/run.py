@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from resnet_exp.compute.totals import Totals
 from resnet_exp.compute.weights import load_into, read
 from resnet_exp.config import Config
 from resnet_exp.data.stream import BatchStream
-from resnet_exp.nets.network import Network
 from resnet_exp.nets.table import paper_warmup
 from resnet_exp.runs.checkpoint import repair
 from resnet_exp.runs.folder import RunFolder
@@ -58,8 +58,6 @@ def train_run(
         ValueError: the folder's checkpoint is damaged, or of a run with other settings or images.
     """
     earlier, checkpoint = take_up(config, folder)
-    if checkpoint:
-        repair(folder.path)
     parts = prepare(config, earlier=earlier, turn=turn)
     config = config.updated({"amp": parts.precision.name})  # the record says what `auto` was
     compiled = choose_compile(config.compile, parts.device)
@@ -68,42 +66,29 @@ def train_run(
     where = environment(parts.device, parts.precision, compiled)
     origin = Origin.now(folder.path, config, parts.dataset.fingerprint, where)
     optimizer = build_optimizer(parts.model, config.optim)
-    resumes = checkpoint is not None
-    initial_weights = begin(parts.model, config, folder, resumes=resumes)
-    grown = folder.summary.get("grown") if resumes else None
-    if shallower and not resumes:
-        grown = grow_into(parts, config, shallower, check=stop.check)
-        grown["from"] = os.path.relpath(shallower, folder.path)  # a study that is moved as a whole keeps it true
     state, metrics = State(parts.model, optimizer, parts.precision.scaler(), Totals(parts.device)), ""
     if earlier and checkpoint:
-        state.load_state_dict(checkpoint["state"])
-        metrics = checkpoint["metrics"]
-        origin = origin.after(earlier, step=state.step)
-        if missed := [
-            step for step in config.train.snapshots if step < state.step and step not in snapshot_steps(folder.path)
-        ]:
-            log.warning("train.snapshots: the weights of %s are gone; fresh=true trains from the start", missed)
+        begun = as_it_began(folder, config)
+        origin, metrics = go_on(state, checkpoint, folder, config=config, origin=origin, earlier=earlier)
+    else:
+        begun = begin(parts, config, folder, shallower=shallower, check=stop.check)
 
-    asked = config.optim.warmup_steps
-    warmup_steps = paper_warmup(parts.model.spec) if asked == "auto" else asked
+    warmup_steps = paper_warmup(parts.model.spec) if config.optim.warmup_steps == "auto" else config.optim.warmup_steps
     facts = known_before(
         config,
         parts.model.spec,
         parts.dataset,
         origin=origin,
         warmup_steps=warmup_steps,
-        initial_weights=initial_weights,
+        initial_weights=begun.weights,
     )
     facts |= {"device": describe_device(parts.device), "precision_reason": parts.precision.reason, "begun_by": begun_by}
     facts |= {"host": this_host(), "step": state.step}  # for whoever looks from outside
-    facts |= {"grown": grown} if config.grow_from is not None else {}
-    if checkpoint:
-        facts["precision_reason"] = folder.summary.get("precision_reason", parts.precision.reason)
-        facts |= {key: folder.summary.get(key) for key in ("images_per_second", "seconds_per_step")}
+    facts |= begun.facts
     folder.config = {"schema": origin.settings["schema"]} | config.to_dict()
     folder.summary = facts
     log.info("%s (%s)", headline(facts), parts.precision.reason)
-    if asked == "auto":
+    if config.optim.warmup_steps == "auto":
         say_long_warm_up(warmup_steps, steps=config.train.steps)
     with closing_summary(folder, facts, state) as results:
         schedule = functools.partial(lr_at, config=config.optim, warmup_steps=warmup_steps)
@@ -121,24 +106,62 @@ def say_long_warm_up(warmup_steps: int, *, steps: int) -> None:
         )
 
 
-def begin(model: Network, config: Config, folder: RunFolder, *, resumes: bool) -> str:
-    """Fills a net with the weights that training begins from, unless they are the drawn ones that it has, or the run
-    resumes; says where they are from, for the record.
+@dataclass(frozen=True)
+class Begun:
+    """What only the beginning of a run can say.
+
+    Args:
+        weights: where the first ones were from.
+        facts: for `summary.json`.
+    """
+
+    weights: str
+    facts: dict[str, Any]
+
+
+def begin(
+    parts: Parts, config: Config, folder: RunFolder, *, shallower: Path | None, check: Callable[[], None]
+) -> Begun:
+    """Fills a net with the weights that training begins from, unless they are the drawn ones that it has.
 
     Raises:
         ValueError: there are none, or they are another net's.
     """
-    if config.grow_from is not None:
-        return f"{GROWN} {' '.join(config.grow_from)}"  # whose, of every seed, is said elsewhere
+    if shallower:
+        grown = grow_into(parts, config, shallower, check=check)
+        grown["from"] = os.path.relpath(shallower, folder.path)  # a study that is moved as a whole keeps it true
+        words = " ".join(config.grow_from or [])  # whose, of every seed, is said elsewhere
+        return Begun(f"{GROWN} {words}", {"grown": grown})
     if config.init_from is None:
-        return DRAWN
-    if resumes:
-        return str(folder.summary.get("choices", {}).get("initial_weights", config.init_from))
+        return Begun(DRAWN, {})
     path = Path(config.init_from)
     weights = read(path)
-    fitted = load_into(model, weights, new_head=True)
+    fitted = load_into(parts.model, weights, new_head=True)
     log.info("beginning from %s (%s)", path, fitted.layout)
-    return f"{path} ({weights.digest})"
+    return Begun(f"{path} ({weights.digest})", {})
+
+
+def as_it_began(folder: RunFolder, config: Config) -> Begun:
+    """What the summary of a run that goes on says of its beginning, and of its pace so far."""
+    known = folder.summary
+    kept = ("precision_reason", "images_per_second", "seconds_per_step", *(["grown"] if config.grow_from else []))
+    if config.grow_from is not None:
+        weights = f"{GROWN} {' '.join(config.grow_from)}"
+    else:
+        weights = known.get("choices", {}).get("initial_weights", config.init_from or DRAWN)
+    return Begun(str(weights), {key: known.get(key) for key in kept if key in known})
+
+
+def go_on(
+    state: State, checkpoint: dict[str, Any], folder: RunFolder, *, config: Config, origin: Origin, earlier: Origin
+) -> tuple[Origin, str]:
+    """Puts a run where its checkpoint was: returns its origin with what has changed since, and its `metrics.csv`."""
+    repair(folder.path)
+    state.load_state_dict(checkpoint["state"])
+    known = snapshot_steps(folder.path)
+    if missed := [step for step in config.train.snapshots if step < state.step and step not in known]:
+        log.warning("train.snapshots: the weights of %s are gone; fresh=true trains from the start", missed)
+    return origin.after(earlier, step=state.step), checkpoint["metrics"]
 
 
 def open_records(state: State, parts: Parts, folder: RunFolder, *, origin: Origin, metrics: str) -> Saver:
