@@ -8,7 +8,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from resnet_exp.config import conf_dir
-from resnet_exp.nets.table import FAMILIES, MODELS, family, net_spec
+from resnet_exp.nets.names import family
+from resnet_exp.nets.table import FAMILIES, MODELS, net_spec
 from tests.helpers import Settings
 
 YAMLS = sorted(file.relative_to(conf_dir()) for file in conf_dir().rglob("*.yaml") if file.name != "config.yaml")

@@ -53,6 +53,7 @@ WITHOUT_TORCH = {
         "data.sizes",
         "nets.cost",
         "nets.footprint",
+        "nets.names",
         "nets.spec",
         "nets.table",
         "runs.folder",

@@ -1,4 +1,4 @@
-"""Nets by name: what each means, what it is called, and how it warms up."""
+"""Nets by name: what each means, and how it warms up."""
 
 import dataclasses
 import json
@@ -9,9 +9,10 @@ import torch
 
 from resnet_exp.config import NetConfig
 from resnet_exp.nets.init import initialise
+from resnet_exp.nets.names import family, net_name
 from resnet_exp.nets.network import Network
-from resnet_exp.nets.spec import BlockSpec, NetSpec, Stage, Stem
-from resnet_exp.nets.table import MODELS, family, growth, is_usual, net_name, net_spec, paper_warmup
+from resnet_exp.nets.spec import BlockSpec, Stage, Stem
+from resnet_exp.nets.table import MODELS, net_spec, paper_warmup, signal_growth
 
 
 def of_model(model: str, **changes: object) -> NetConfig:
@@ -59,55 +60,6 @@ def test_vgg_needs_an_image_that_can_be_halved_five_times() -> None:
         net_spec(of_model("vgg19"), image_size=31)
 
 
-@pytest.mark.parametrize(
-    ("model", "changes", "name", "kind"),
-    [
-        ("resnet56", {}, "resnet56", "resnet"),
-        ("resnet56", {"shortcut": "B"}, "resnet56-B", "resnet"),
-        ("plain20", {"block": "v2"}, "plain20-v2", "plain"),
-        ("preact164", {}, "preact_bottleneck164", "preact_bottleneck"),
-        ("resnet164", {"shortcut": "none"}, "plain_bottleneck164", "plain_bottleneck"),
-        ("resnet164", {"bottleneck_stride": "3x3"}, "bottleneck164-v1.5", "bottleneck"),
-        ("resnet20", {"norm": "none"}, "resnet20-nobn", "resnet"),
-        ("resnet20", {"norm": "none", "shortcut": "C", "width": 5}, "resnet20-C-nobn", "resnet"),
-        ("plain34", {}, "imagenet-plain34", "imagenet-plain"),
-        ("plain34", {"block": "v2"}, "imagenet-plain34-v2", "imagenet-plain"),
-        ("resnet34", {}, "imagenet-resnet34", "imagenet-resnet"),
-        ("resnet34", {"shortcut": "B"}, "imagenet-resnet34-B", "imagenet-resnet"),
-        ("resnet50", {}, "imagenet-resnet50", "imagenet-resnet"),
-        ("resnet50", {"bottleneck_stride": "3x3"}, "imagenet-resnet50-v1.5", "imagenet-resnet"),
-        ("resnet50", {"block": "v2"}, "imagenet-preact50", "imagenet-preact"),
-        ("vgg19", {}, "vgg19", "vgg"),
-        ("vgg19", {"norm": "batch", "depth": 11}, "vgg11-bn", "vgg"),
-        ("mlp", {"depth": 22}, "mlp22", "mlp"),
-        ("resmlp", {"depth": 6, "norm": "none"}, "resmlp6-nobn", "resmlp"),
-        ("resmlp", {"depth": 6, "block": "v2"}, "resmlp6-v2", "resmlp"),
-        (
-            "preact",
-            {"depth": 26, "blocks": (4, 4, 4), "channels": (160, 320, 640), "shortcut": "B"},
-            "preact26-4x160.4x320.4x640-B",
-            "preact",
-        ),
-        ("resnet", {"depth": 14, "blocks": (2, 2, 2)}, "resnet14", "resnet"),
-        ("resnet", {"depth": 14, "blocks": (1, 2, 3)}, "resnet14-1x16.2x32.3x64", "resnet"),
-    ],
-)
-def test_a_net_is_called_what_it_is(model: str, changes: dict[str, object], name: str, kind: str) -> None:
-    spec = net_spec(of_model(model, **changes), image_size=64)
-    assert (net_name(spec), family(spec)) == (name, kind)
-    assert NetSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
-    assert is_usual(spec) == ("x" not in name.replace("-v1.5", "") and "v1.5" not in name)
-    assert not is_usual(dataclasses.replace(spec, head=dataclasses.replace(spec.head, pool=3)))
-
-
-def test_every_net_of_the_table_has_a_name_of_its_own() -> None:
-    specs = {model: net_spec(of_model(model), image_size=224) for model in MODELS}
-    by_name: dict[str, set[str]] = {}
-    for spec in specs.values():
-        by_name.setdefault(net_name(spec), set()).add(json.dumps(spec.to_dict()))
-    assert all(len(nets) == 1 for nets in by_name.values())
-
-
 def test_without_bn_each_residual_block_doubles_the_variance() -> None:
     """Measured from the first block's input to the last one's output; zero padding takes a little at every border."""
     for model, depth, least in (("resmlp", 42, 0.9), ("resnet", 26, 0.6)):
@@ -119,9 +71,9 @@ def test_without_bn_each_residual_block_doubles_the_variance() -> None:
         with torch.no_grad():
             net(torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
         measured = math.log10(sizes[1] / sizes[0]) / 2
-        assert least < measured / growth(spec) < 1.1
-    assert growth(net_spec(of_model("plain56", norm="none"))) == 0
-    assert growth(net_spec(of_model("resnet56"))) == 0
+        assert least < measured / signal_growth(spec) < 1.1
+    assert signal_growth(net_spec(of_model("plain56", norm="none"))) == 0
+    assert signal_growth(net_spec(of_model("resnet56"))) == 0
 
 
 @pytest.mark.parametrize("model", MODELS)

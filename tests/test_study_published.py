@@ -13,7 +13,8 @@ from hatchling.builders.wheel import WheelBuilder
 
 from resnet_exp.config import Config, NetConfig
 from resnet_exp.data.sets import Dataset, Split
-from resnet_exp.nets.table import FAMILIES, net_name, net_spec, paper_warmup
+from resnet_exp.nets.names import net_name
+from resnet_exp.nets.table import FAMILIES, net_spec, paper_warmup
 from resnet_exp.runs.origin import Origin
 from resnet_exp.study.literature import published_cells
 from resnet_exp.study.page import TEMPLATES

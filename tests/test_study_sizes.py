@@ -4,7 +4,8 @@ import pytest
 
 from resnet_exp.config import NetConfig
 from resnet_exp.nets.cost import costs_of
-from resnet_exp.nets.table import MODELS, net_name, net_spec
+from resnet_exp.nets.names import net_name
+from resnet_exp.nets.table import MODELS, net_spec
 from resnet_exp.study.sizes import Published, SizedNet, load_published, published_size, size_table
 
 

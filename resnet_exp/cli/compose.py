@@ -11,7 +11,7 @@ from resnet_exp.cli.grow import check_growing
 from resnet_exp.cli.names import run_name, study_dir
 from resnet_exp.config import Config, all_keys
 from resnet_exp.nets.spec import NetSpec
-from resnet_exp.nets.table import MODELS, growth, net_spec
+from resnet_exp.nets.table import MODELS, net_spec, signal_growth
 from resnet_exp.settings import flatten
 
 HYDRA_AS_OF = "1.3"  # the version whose ways Hydra keeps to
@@ -47,7 +47,7 @@ def to_config(composed: DictConfig) -> Config:
 
 def check_growth(config: Config, spec: NetSpec) -> None:
     """Raises ValueError if the numbers of the net would exceed their type at once."""
-    power, largest = growth(spec), LARGEST["fp16" if config.amp == "fp16" else "off"]
+    power, largest = signal_growth(spec), LARGEST["fp16" if config.amp == "fp16" else "off"]
     if power > largest and not config.zero_init:
         how = f"each of its residual blocks doubles the variance of the signal, which grows 10^{power:.0f} times"
         limit = f"more than {'fp16' if config.amp == 'fp16' else 'float32'} holds"

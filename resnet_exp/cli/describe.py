@@ -7,7 +7,8 @@ from pathlib import Path
 from resnet_exp.config import Config
 from resnet_exp.data.classes import count_classes
 from resnet_exp.nets.cost import LayerCost, costs_of
-from resnet_exp.nets.table import LAYOUTS, net_name, net_spec
+from resnet_exp.nets.names import net_name
+from resnet_exp.nets.table import LAYOUTS, net_spec
 from resnet_exp.study.cells import lines_of
 from resnet_exp.study.sizes import SizedNet, published_size, size_table
 

@@ -12,8 +12,9 @@ from resnet_exp.cli.signals import StopRequest
 from resnet_exp.config import Config
 from resnet_exp.grammar import written
 from resnet_exp.nets.deeper import check_grows
+from resnet_exp.nets.names import net_name
 from resnet_exp.nets.spec import NetSpec
-from resnet_exp.nets.table import net_name, net_spec
+from resnet_exp.nets.table import net_spec
 from resnet_exp.runs.folder import InUseError, RunFolder, is_alive
 from resnet_exp.settings import FREE, flatten
 

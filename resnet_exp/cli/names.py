@@ -16,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from resnet_exp.config import Config, NetConfig, net_config
 from resnet_exp.grammar import settings_in
-from resnet_exp.nets.table import net_name, net_spec
+from resnet_exp.nets.names import net_name
+from resnet_exp.nets.table import net_spec
 from resnet_exp.runs.folder import read_config
 from resnet_exp.runs.schema import kept_defaults
 from resnet_exp.settings import differences, flatten

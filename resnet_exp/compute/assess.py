@@ -14,7 +14,7 @@ from resnet_exp.compute.weights import load_into, read
 from resnet_exp.config import Config, NetConfig
 from resnet_exp.data.stream import BatchStream
 from resnet_exp.grammar import written
-from resnet_exp.nets.table import net_name
+from resnet_exp.nets.names import net_name
 from resnet_exp.runs.evaluation import (
     FOLDER,
     Evaluated,

@@ -16,7 +16,7 @@ from resnet_exp.data.stream import BatchStream
 from resnet_exp.nets.init import initialise
 from resnet_exp.nets.network import Network
 from resnet_exp.nets.spec import NetSpec
-from resnet_exp.nets.table import growth, net_spec
+from resnet_exp.nets.table import net_spec, signal_growth
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import Origin, check_settings
@@ -78,7 +78,7 @@ def prepare(config: Config, *, earlier: Origin | None, turn: int = 0, spec: NetS
     spec = spec or net_spec(config.net, image_size=config.data.image_size)
     model = Network(spec, num_classes=len(dataset.classes))
     initialise(model, seed=config.seed, zero_init=config.zero_init)
-    if (power := growth(spec)) >= 1 and not config.zero_init:
+    if (power := signal_growth(spec)) >= 1 and not config.zero_init:
         grows = f"each residual block doubles the variance of the signal, which grows {10**power:,.0f} times"
         log.warning("norm=none: %s and may overflow; zero_init=true starts each block as its shortcut", grows)
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

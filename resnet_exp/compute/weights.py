@@ -14,9 +14,10 @@ from torch import Tensor
 from resnet_exp.config import net_config
 from resnet_exp.files import is_sealed, read_sealed
 from resnet_exp.nets.foreign import Fitted, fit_weights, read_weights
+from resnet_exp.nets.names import net_name
 from resnet_exp.nets.network import Network
 from resnet_exp.nets.spec import NetSpec
-from resnet_exp.nets.table import net_name, net_spec
+from resnet_exp.nets.table import net_spec
 from resnet_exp.runs.checkpoint import NAME, SPARE, load_checkpoint
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.schema import SCHEMA, NewerError, schema_of, upgrade_checkpoint

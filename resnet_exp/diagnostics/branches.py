@@ -32,8 +32,8 @@ from resnet_exp.compute.speed import eager
 from resnet_exp.diagnostics.case import Case
 from resnet_exp.diagnostics.question import DoesNotFit, Question
 from resnet_exp.nets.layers import BatchNorm
+from resnet_exp.nets.names import net_name
 from resnet_exp.nets.network import Block, Network
-from resnet_exp.nets.table import net_name
 from resnet_exp.runs.diagnostics import Row
 
 IMAGES = 500  # training images: over twice as many, sizes differ by less than 1 %

@@ -5,8 +5,8 @@ Knows no torch; how the weights are made stands in `nets.grow`. [P1] He et al., 
 
 from dataclasses import replace
 
+from resnet_exp.nets.names import net_name
 from resnet_exp.nets.spec import NetSpec
-from resnet_exp.nets.table import net_name
 
 
 def check_grows(shallow: NetSpec, deep: NetSpec) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from resnet_exp.config import NetConfig
+from resnet_exp.nets.names import family, is_usual, net_name
 from resnet_exp.nets.spec import NetSpec
-from resnet_exp.nets.table import family, is_usual, net_name, net_spec
+from resnet_exp.nets.table import net_spec
 
 KEYS = ("family", "depth", "block", "shortcut")  # what tells nets apart where no description can be had
 

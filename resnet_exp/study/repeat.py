@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 
 from resnet_exp.config import net_config
 from resnet_exp.grammar import quoted
+from resnet_exp.nets.names import family, net_name
 from resnet_exp.nets.spec import NetSpec
-from resnet_exp.nets.table import FAMILIES, MODELS, family, layout_of, net_name, net_spec
+from resnet_exp.nets.table import FAMILIES, MODELS, layout_of, net_spec
 from resnet_exp.runs.folder import read_config
 from resnet_exp.settings import flatten
 from resnet_exp.study.arms import setting_of

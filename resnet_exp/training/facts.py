@@ -14,8 +14,8 @@ from resnet_exp.data.decode import RECORDED
 from resnet_exp.data.sets import Dataset
 from resnet_exp.grammar import written
 from resnet_exp.nets.cost import costs_of
+from resnet_exp.nets.names import family
 from resnet_exp.nets.spec import NetSpec
-from resnet_exp.nets.table import family
 from resnet_exp.runs.origin import Origin
 from resnet_exp.runs.schema import SCHEMA
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnet_exp.nets.names import family
 from resnet_exp.nets.spec import NetSpec
-from resnet_exp.nets.table import family
 from resnet_exp.runs.diagnostics import Diagnosis, read_diagnosis
 from resnet_exp.runs.find import walk
 from resnet_exp.study.statistics import estimate
