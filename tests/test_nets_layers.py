@@ -5,7 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from resnet_exp.config import NetConfig
 from resnet_exp.nets.layers import Conv1x1, PaddedIdentity, Projection, make_shortcut
+from resnet_exp.nets.table import net_spec
 
 
 def test_option_a_takes_every_second_pixel_and_appends_zeros() -> None:
@@ -43,5 +45,6 @@ def test_a_strided_1x1_convolution_computes_the_same_as_torchs(channels: int) ->
     ],
 )
 def test_shortcut_options(option: str, same: type, other: type) -> None:
-    assert type(make_shortcut(option, 8, 8, stride=1, norm=True)) is same
-    assert type(make_shortcut(option, 8, 16, stride=2, norm=True)) is other
+    spec = net_spec(NetConfig(14, "v1", option, False, 8))
+    found = [type(make_shortcut(spec, place)) for place in spec.blocks]
+    assert found == [same, same, other, same, other, same]

@@ -180,16 +180,15 @@ def modes_of(model: Network) -> tuple[str, ...]:
 def measure(case: Case, known: Sequence[Row]) -> Iterator[list[Row]]:
     """A piece for each step whose weights are known and each kind of BN statistics: a row a block."""
     done = {(row["step"], row["batch_norm"]) for row in known}
-    stages = [stage for stage, blocks in enumerate(case.model.stages, 1) for _ in blocks]
     for step in case.steps:
         model = case.load(step)
         for mode in modes_of(model):
             if (step, mode) in done:
                 continue
             rows: list[Row] = []
-            for number, sums in enumerate(branches(case, mode=mode), 1):
-                row: Row = {"step": step, "batch_norm": mode, "block": number, "stage": stages[number - 1]}
-                rows.append(row | sums.row() | parameters_of(model.blocks[number - 1]))
+            for block, sums in zip(model.blocks, branches(case, mode=mode), strict=True):
+                where: Row = {"step": step, "batch_norm": mode, "block": block.place.number, "stage": block.place.stage}
+                rows.append(where | sums.row() | parameters_of(block))
             yield rows
 
 

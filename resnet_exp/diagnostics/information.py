@@ -63,15 +63,12 @@ class Place:
 
 def places_of(model: Network) -> list[Place]:
     """The image, the stem's output, and every block's."""
-    found, layers, number = [Place("pixels", 0, 0, 0, None)], len(model.stem), 0
+    found, layers = [Place("pixels", 0, 0, 0, None)], len(model.stem)
     if model.stem:
         found.append(Place("stem", 0, 0, layers, model.blocks[0]))
-    names = {module: name for name, module in model.named_modules()}
-    for stage, blocks in enumerate(model.stages, start=1):
-        for block in blocks:
-            assert isinstance(block, Block)
-            number, layers = number + 1, layers + len(block.layers)
-            found.append(Place(names[block], stage, number, layers, block))
+    for block in model.blocks:
+        layers += len(block.layers)
+        found.append(Place(block.place.path, block.place.stage, block.place.number, layers, block))
     return found
 
 

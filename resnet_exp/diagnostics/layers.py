@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from resnet_exp.nets.layers import BatchNorm
-from resnet_exp.nets.network import Block, Network
+from resnet_exp.nets.network import Network
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,10 @@ def layers_of(model: Network) -> list[Layer]:
     found: list[tuple[int, int, nn.Module, nn.Module | None]] = []
     if model.spec.stem is not None:
         found += [(0, 0, layer, None if model.pre else model.bn1) for layer in model.stem]
-    number = 0
-    for stage, blocks in enumerate(model.stages, start=1):
-        for block in blocks:
-            assert isinstance(block, Block)
-            number += 1
-            norms = (*block.norms[1:], None) if block.order == "pre" else block.norms
-            found += [(stage, number, layer, norm) for layer, norm in zip(block.layers, norms, strict=True)]
+    for block in model.blocks:
+        norms = (*block.norms[1:], None) if block.order == "pre" else block.norms
+        for layer, norm in zip(block.layers, norms, strict=True):
+            found.append((block.place.stage, block.place.number, layer, norm))
     names = {module: name for name, module in model.named_modules()}
     return [
         Layer(names[layer], stage, block, layer, norm if isinstance(norm, BatchNorm) else None)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
@@ -52,22 +52,15 @@ class Lesion:
         return self.kind, "+".join(f"block{number}" for number in self.blocks), self.draw
 
 
-def keeps_shape(model: Network) -> list[bool]:
-    """Of every block, whether its output has the shape of its input."""
-    kept, channels = [], model.spec.stem.channels if model.spec.stem else 3
-    for stage in model.spec.stages:
-        for index in range(stage.blocks):
-            kept.append(channels == stage.channels and (stage.stride == 1 or index > 0))
-            channels = stage.channels
-    return kept
-
-
 def lesions_of(model: Network) -> list[Lesion]:
     """All that is done to a net, the whole net first; the same for all nets of as many blocks that can be removed."""
-    kept = keeps_shape(model)
-    removable = [number for number, same in enumerate(kept, 1) if same or model.spec.shortcut != "none"]
-    stages = [stage for stage, spec in enumerate(model.spec.stages) for _ in range(spec.blocks)]
-    neighbours = [(n, n + 1) for n in range(1, len(kept)) if kept[n - 1] and kept[n] and stages[n - 1] == stages[n]]
+    places = model.spec.blocks
+    removable = [place.number for place in places if not place.changes_shape or model.spec.shortcut != "none"]
+    neighbours = [
+        (one.number, other.number)
+        for one, other in pairwise(places)
+        if one.stage == other.stage and not one.changes_shape and not other.changes_shape
+    ]
     generator = torch.Generator().manual_seed(SEED)
     several = []
     for count in (count for count in SEVERAL if 2 * count <= len(removable)):
@@ -140,7 +133,6 @@ def measure(case: Case, known: Sequence[Row]) -> Iterator[list[Row]]:
     model, images = case.load(case.steps[-1]), case.some("test", most=IMAGES)
     whole = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     stream = case.parts.stream(case.config)
-    stages = [stage for stage, spec in enumerate(model.spec.stages, 1) for _ in range(spec.blocks)]
     for lesion in lesions_of(model):
         kind, blocks, draw = lesion.key
         if (kind, blocks, draw) in done:
@@ -151,8 +143,8 @@ def measure(case: Case, known: Sequence[Row]) -> Iterator[list[Row]]:
             "draw": draw,
             "removed": 0 if kind == "swap" else len(lesion.blocks),
         }
-        row |= {"first": lesion.blocks[0] if lesion.blocks else 0}
-        row |= {"stage": stages[lesion.blocks[0] - 1] if lesion.blocks else 0}
+        first = lesion.blocks[0] if lesion.blocks else 0
+        row |= {"first": first, "stage": model.blocks[first - 1].place.stage if first else 0}
         rows: list[Row] = []
         try:
             with injured(model, lesion):

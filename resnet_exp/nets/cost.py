@@ -6,7 +6,7 @@ By arithmetic from the net's description: whoever only asks needs neither torch 
 import math
 from dataclasses import dataclass
 
-from resnet_exp.nets.spec import NetSpec, Stage
+from resnet_exp.nets.spec import BlockPlace, NetSpec
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,9 @@ class Walk:
                 self.norm("bn1", spec)
             if stem.pool:
                 self.move(3, stride=2)
-        for number, stage in enumerate(spec.stages, start=1):
-            for index in range(stage.blocks):
-                stride = stage.stride if index == 0 else 1
-                self.block(f"layer{number}.{index}", spec, stage, stride=stride)
+        for stage, places in zip(spec.stages, spec.by_stage(), strict=True):
+            for place in places:
+                self.block(spec, place)
             if stage.pool:
                 self.seen += self.apart
                 self.apart *= 2
@@ -88,17 +87,18 @@ class Walk:
             self.layer(f"fc{number}", 0, width, bias=True)
         self.layer("fc", 0, num_classes, bias=True)
 
-    def block(self, path: str, spec: NetSpec, stage: Stage, *, stride: int) -> None:
+    def block(self, spec: NetSpec, place: BlockPlace) -> None:
         before, post = Walk(self.channels, self.side, self.seen, self.apart), spec.order == "post"
-        for number, (kernel, channels, stride_here) in enumerate(spec.block.layers(stage.channels, stride=stride), 1):
+        path, layers = place.path, spec.block.layers(place.out_channels, stride=place.stride)
+        for number, (kernel, channels, stride_here) in enumerate(layers, start=1):
             if not post:
                 self.norm(f"{path}.bn{number}", spec)
             name = f"{path}.{'conv' if kernel else 'linear'}{number}"
             self.layer(name, kernel, channels, stride=stride_here, bias=spec.block.bias)
             if post:
                 self.norm(f"{path}.bn{number}", spec)
-        if spec.projects(in_channels=before.channels, out_channels=stage.channels, stride=stride):
-            before.layer(f"{path}.downsample.0", 1, stage.channels, stride=stride)
+        if spec.projects(place):
+            before.layer(f"{path}.downsample.0", 1, place.out_channels, stride=place.stride)
             if post:
                 before.norm(f"{path}.downsample.1", spec)
             self.found += before.found

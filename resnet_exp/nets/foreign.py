@@ -214,15 +214,13 @@ def zeros_behind(state: Mapping[str, Tensor], spec: NetSpec) -> dict[str, Tensor
     assert spec.stem is not None
     order = torch.arange(spec.stem.channels)  # our channel k is their order[k]
     last = len(spec.block.kernels)
-    for number, stage in enumerate(spec.stages, start=1):
-        for index in range(stage.blocks):
-            block = f"layer{number}.{index}"
-            reads = f"{block}.conv1.weight"
-            moved[reads] = moved[reads][:, order]
-            if index == 0:
-                order = carried_first(order, stage.channels)
-            for writes in (f"conv{last}.weight", *(f"bn{last}.{part}" for part in NORM)):
-                moved[f"{block}.{writes}"] = moved[f"{block}.{writes}"][order]
+    for place in spec.blocks:
+        reads = f"{place.path}.conv1.weight"
+        moved[reads] = moved[reads][:, order]
+        if place.index == 0:
+            order = carried_first(order, place.out_channels)
+        for writes in (f"conv{last}.weight", *(f"bn{last}.{part}" for part in NORM)):
+            moved[f"{place.path}.{writes}"] = moved[f"{place.path}.{writes}"][order]
     moved["fc.weight"] = moved["fc.weight"][:, order]
     return moved
 

@@ -6,6 +6,8 @@ Sources: [P1] He et al., Deep Residual Learning, arXiv 1512.03385; [P2] He et al
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnet_exp.nets.spec import BlockPlace, NetSpec
+
 
 def pick_pixels(x: Tensor, *, stride: int) -> Tensor:
     """Every `stride`-th pixel, (N, C, H, W) -> (N, C, H/s, W/s), by a window of one pixel.
@@ -97,22 +99,21 @@ class Projection(nn.Sequential):
             self.append(BatchNorm(out_channels))
 
 
-def make_shortcut(option: str, in_channels: int, out_channels: int, *, stride: int, norm: bool) -> nn.Module | None:
+def make_shortcut(spec: NetSpec, place: BlockPlace) -> nn.Module | None:
     """What a block adds to its residual function; the one place where a plain and a residual net differ.
 
-    Args:
-        option: `none` (plain net: nothing is added), `A` (identity, zero-padded where the shape changes), `B`
-            (projection where the shape changes), `C` (projection everywhere). [P1] 3.3 and 4.1.
-        norm: whether a projection ends in BN.
+    By the net's option: `none` (plain net: nothing is added), `A` (identity, zero-padded where the shape changes), `B`
+    (projection where the shape changes), `C` (projection everywhere). [P1] 3.3 and 4.1. A projection of a net of order
+    `post` ends in BN, if there is any.
 
     Raises:
-        ValueError: `option` is none of the four.
+        ValueError: the option is none of the four.
     """
-    same_shape = stride == 1 and in_channels == out_channels
-    if option == "none":
+    if spec.shortcut not in ("none", "A", "B", "C"):
+        raise ValueError(f"shortcut={spec.shortcut}: choose none, A, B or C")
+    if spec.shortcut == "none":
         return None
-    if option == "C" or (option == "B" and not same_shape):
-        return Projection(in_channels, out_channels, stride=stride, norm=norm)
-    if option in ("A", "B"):
-        return nn.Identity() if same_shape else PaddedIdentity(in_channels, out_channels, stride=stride)
-    raise ValueError(f"shortcut={option}: choose none, A, B or C")
+    channels = place.in_channels, place.out_channels
+    if spec.projects(place):
+        return Projection(*channels, stride=place.stride, norm=spec.order == "post" and spec.norm == "batch")
+    return PaddedIdentity(*channels, stride=place.stride) if place.changes_shape else nn.Identity()

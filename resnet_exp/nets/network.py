@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_exp.nets.layers import BatchNorm, activate, make_layer, make_norm, make_shortcut, relu
-from resnet_exp.nets.spec import Head, NetSpec, Stage
+from resnet_exp.nets.spec import BlockPlace, Head, NetSpec
 
 
 class Block(nn.Module):
@@ -23,29 +23,23 @@ class Block(nn.Module):
 
     Args:
         spec: the net's description.
-        in_channels: of the input.
-        stage: the block's stage.
-        stride: of this block.
-        first: whether it is the first of the net.
+        place: which of its blocks.
     """
 
-    def __init__(self, spec: NetSpec, in_channels: int, stage: Stage, *, stride: int, first: bool) -> None:
+    def __init__(self, spec: NetSpec, place: BlockPlace) -> None:
         super().__init__()
-        self.order = spec.order
-        layers, norms, channels = [], [], in_channels
-        for kernel, out_channels, stride_here in spec.block.layers(stage.channels, stride=stride):
-            layers.append(make_layer(kernel, channels, out_channels, stride=stride_here, bias=spec.block.bias))
+        self.order, self.place = spec.order, place
+        layers, norms, channels = [], [], place.in_channels
+        for kernel, out_channels, stride in spec.block.layers(place.out_channels, stride=place.stride):
+            layers.append(make_layer(kernel, channels, out_channels, stride=stride, bias=spec.block.bias))
             norms.append(make_norm(spec.norm, out_channels if spec.order == "post" else channels))
             channels = out_channels
         for number, (layer, norm) in enumerate(zip(layers, norms, strict=True), start=1):
             self.add_module(f"conv{number}" if isinstance(layer, nn.Conv2d) else f"linear{number}", layer)
             self.add_module(f"bn{number}", norm)
         self.layers, self.norms = tuple(layers), tuple(norms)
-        projection_ends_in_bn = spec.order == "post" and spec.norm == "batch"
-        self.downsample = make_shortcut(
-            spec.shortcut, in_channels, stage.channels, stride=stride, norm=projection_ends_in_bn
-        )
-        self.activate_before_split = first or not isinstance(self.downsample, nn.Identity)
+        self.downsample = make_shortcut(spec, place)
+        self.activate_before_split = place.number == 1 or not isinstance(self.downsample, nn.Identity)
 
     @property
     def ending(self) -> nn.Module:
@@ -93,25 +87,18 @@ class Network(nn.Module):
         super().__init__()
         self.spec = spec
         self.pre = spec.order == "pre"
-        channels, stem = 3, spec.stem
+        stem = spec.stem
         self.stem: tuple[nn.Module, ...] = ()
         if stem is not None:
             self.stem = (make_layer(stem.kernel, stem.inputs, stem.channels, stride=stem.stride),)
             self.add_module("conv1" if stem.kernel else "linear1", self.stem[0])
-            channels = stem.channels
             if not self.pre:  # a net of order `pre` activates in its first block, and closes with one more BN-ReLU
-                self.bn1 = make_norm(spec.norm, channels)
+                self.bn1 = make_norm(spec.norm, stem.channels)
         stages = []
-        for number, stage in enumerate(spec.stages, start=1):
-            blocks = nn.Sequential()
-            for index in range(stage.blocks):
-                first = number == 1 and index == 0
-                stride = stage.stride if index == 0 else 1
-                blocks.append(Block(spec, channels, stage, stride=stride, first=first))
-                channels = stage.channels
-            self.add_module(f"layer{number}", blocks)
-            stages.append(blocks)
-        self.stages = tuple(stages)
+        for number, places in enumerate(spec.by_stage(), start=1):
+            stages.append(nn.Sequential(*(Block(spec, place) for place in places)))
+            self.add_module(f"layer{number}", stages[-1])
+        self.stages, channels = tuple(stages), spec.stages[-1].channels
         if self.pre:
             self.bn = make_norm(spec.norm, channels)
         self.hidden = tuple(self.make_hidden(spec.head, channels))

@@ -75,6 +75,36 @@ class BlockSpec:
 
 
 @dataclass(frozen=True)
+class BlockPlace:
+    """One block of a net, and where it stands.
+
+    Args:
+        number: from 1 on through the whole net.
+        stage: from 1.
+        index: in its stage, from 0.
+        in_channels: of its input.
+        out_channels: of its output.
+        stride: of its one layer that shrinks the map.
+    """
+
+    number: int
+    stage: int
+    index: int
+    in_channels: int
+    out_channels: int
+    stride: int
+
+    @property
+    def path(self) -> str:
+        """As `Network.named_modules` has it: `layer2.0`."""
+        return f"layer{self.stage}.{self.index}"
+
+    @property
+    def changes_shape(self) -> bool:
+        return self.stride > 1 or self.in_channels != self.out_channels
+
+
+@dataclass(frozen=True)
 class Head:
     """From the last map to the logits.
 
@@ -106,13 +136,29 @@ class NetSpec:
     shortcut: str = "A"
     head: Head = Head()
 
-    def projects(self, *, in_channels: int, out_channels: int, stride: int) -> bool:
+    def by_stage(self) -> list[list[BlockPlace]]:
+        """Every block in the order in which an image meets them, stage by stage."""
+        found: list[list[BlockPlace]] = []
+        number, channels = 0, self.stem.channels if self.stem else 3
+        for stage, of_stage in enumerate(self.stages, start=1):
+            found.append([])
+            for index in range(of_stage.blocks):
+                number, stride = number + 1, of_stage.stride if index == 0 else 1
+                found[-1].append(BlockPlace(number, stage, index, channels, of_stage.channels, stride))
+                channels = of_stage.channels
+        return found
+
+    @property
+    def blocks(self) -> list[BlockPlace]:
+        """Those of all stages."""
+        return [place for stage in self.by_stage() for place in stage]
+
+    def projects(self, place: BlockPlace) -> bool:
         """Whether the shortcut of a block is a 1x1 convolution: under B where the shape changes, under C everywhere.
 
         [P1] 3.3 and 4.1.
         """
-        changes_shape = stride > 1 or in_channels != out_channels
-        return self.shortcut == "C" or (self.shortcut == "B" and changes_shape)
+        return self.shortcut == "C" or (self.shortcut == "B" and place.changes_shape)
 
     @property
     def depth(self) -> int:

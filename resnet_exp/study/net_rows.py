@@ -3,9 +3,10 @@
 Shapes follow from the description by arithmetic and are those of `nets.network`, which needs torch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from resnet_exp.nets.spec import Head, NetSpec, Stage, Stem
+from resnet_exp.nets.spec import BlockPlace, Head, NetSpec, Stem
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def rows_of(spec: NetSpec, keep: int | None = None, *, image_size: int, num_clas
     rows = [Row("image", "image", 3, image_size, 0)]
     if spec.stem is not None:
         rows += stem_rows(spec.stem, image_size=image_size)
-    for number, stage in enumerate(spec.stages, start=1):
-        rows += stage_rows(spec, stage, number=number, before=rows[-1], keep=keep)
+    for places in spec.by_stage():
+        rows += stage_rows(spec, places, size=rows[-1].size, keep=keep)
     if spec.order == "pre":
         rows.append(Row(activation(spec), "operation", rows[-1].channels, rows[-1].size, 0))
     return rows + head_rows(spec.head, before=rows[-1], num_classes=num_classes)
@@ -73,31 +74,29 @@ def stem_rows(stem: Stem, *, image_size: int) -> list[Row]:
     return rows
 
 
-def stage_rows(spec: NetSpec, stage: Stage, *, number: int, before: Row, keep: int | None) -> list[Row]:
-    """The rows of stage `number`, whose input is the output of `before`."""
-    alike = stage.blocks - (stage.stride != 1 or before.channels != stage.channels)
+def stage_rows(spec: NetSpec, places: Sequence[BlockPlace], *, size: int, keep: int | None) -> list[Row]:
+    """The rows of a stage, whose input has `size` pixels a side."""
+    alike = sum(not place.changes_shape for place in places)
     left_out = 0 if keep is None or alike <= keep + 1 else alike - keep
     rows: list[Row] = []
-    for index in range(stage.blocks - left_out):
-        stride = stage.stride if index == 0 else 1
-        rows += block_rows(spec, stage, number=number, before=rows[-1] if rows else before, stride=stride)
+    for place in places[: len(places) - left_out]:
+        rows += block_rows(spec, place, size=rows[-1].size if rows else size)
+    number, channels = places[0].stage, places[0].out_channels
     if left_out:
         what = "blocks" if len(spec.block.kernels) > 1 else "layers"
-        rows.append(Row(f"… {left_out:,} more {what} like this", "gap", stage.channels, rows[-1].size, number))
-    if stage.pool:
-        rows.append(Row("2x2 max pool, /2", "operation", stage.channels, rows[-1].size // 2, number))
+        rows.append(Row(f"… {left_out:,} more {what} like this", "gap", channels, rows[-1].size, number))
+    if spec.stages[number - 1].pool:
+        rows.append(Row("2x2 max pool, /2", "operation", channels, rows[-1].size // 2, number))
     return rows
 
 
-def block_rows(spec: NetSpec, stage: Stage, *, number: int, before: Row, stride: int) -> list[Row]:
-    rows, size = [], before.size
-    for kernel, channels, stride_here in spec.block.layers(stage.channels, stride=stride):
-        rows.append(layer_row(kernel, channels, stride=stride_here, stage=number, size=size))
+def block_rows(spec: NetSpec, place: BlockPlace, *, size: int) -> list[Row]:
+    rows: list[Row] = []
+    for kernel, channels, stride in spec.block.layers(place.out_channels, stride=place.stride):
+        rows.append(layer_row(kernel, channels, stride=stride, stage=place.stage, size=size))
         size = rows[-1].size
     if spec.shortcut != "none":
-        changes_shape = stride != 1 or before.channels != stage.channels
-        projection = spec.projects(in_channels=before.channels, out_channels=stage.channels, stride=stride)
-        shortcut = Shortcut(projection=projection, changes_shape=changes_shape)
+        shortcut = Shortcut(projection=spec.projects(place), changes_shape=place.changes_shape)
         rows[0] = replace(rows[0], begins=shortcut)
         rows[-1] = replace(rows[-1], ends=shortcut)
     return rows
