@@ -108,19 +108,21 @@ def recompute_batch_norm(
 
     Args:
         batches: images, (B, 3, S, S).
-        check: called before every batch; what it raises leaves the statistics half done.
+        check: called before every batch; what it raises leaves the statistics half done and the net in train mode.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
     model.train()
-    with eager():
-        for number, images in enumerate(batches):
-            check()
-            for norm in norms:
-                norm.momentum = 1 / (number + 1)  # the n-th of n batches: so the average becomes a plain one
-            with precision.autocast():
-                model(images)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    try:
+        with eager():
+            for number, images in enumerate(batches):
+                check()
+                for norm in norms:
+                    norm.momentum = 1 / (number + 1)  # the n-th of n batches: so the average becomes a plain one
+                with precision.autocast():
+                    model(images)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

@@ -1,8 +1,7 @@
 """A deeper net from a run's weights: what must be measured to make it, and the proof that it computes the same."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from resnet_exp.compute.evaluate import nothing, training_batches
 from resnet_exp.compute.parts import Parts
 from resnet_exp.compute.predict import batch_rows, logits_of
 from resnet_exp.compute.speed import eager
+from resnet_exp.compute.watch import hooked, kept_statistics
 from resnet_exp.compute.weights import Weights, read
 from resnet_exp.config import Config
 from resnet_exp.data.sets import Split
@@ -131,19 +131,13 @@ def moments_of(shallow: Network, parts: Parts, config: Config, *, check: Callabl
         mean += by_channel.mean(1).cpu()
         variance += by_channel.var(1, correction=0).cpu()
 
-    hooks = [stage.register_forward_hook(note) for stage in shallow.stages]
     count = 0
-    try:
-        with kept_statistics(shallow), eager():
-            shallow.train()
-            images, stream = parts.dataset.train, parts.stream(config)
-            for batch in training_batches(images, stream, first=0, preprocess=parts.preprocess):
-                check()
-                shallow(batch)
-                count += 1
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with kept_statistics(shallow, training=True), hooked((stage, note) for stage in shallow.stages):
+        images, stream = parts.dataset.train, parts.stream(config)
+        for batch in training_batches(images, stream, first=0, preprocess=parts.preprocess):
+            check()
+            shallow(batch)
+            count += 1
     return [((mean / count).float(), (variance / count).float()) for mean, variance in sums]
 
 
@@ -178,21 +172,8 @@ def logits_in_training(
     """Logits (N, num_classes) of whole images with the BN statistics of batches of equal shape, at most `batch_size`
     large; moves nothing."""
     logits = []
-    with kept_statistics(model), eager():
-        model.train()
+    with kept_statistics(model, training=True), eager():
         for rows in batch_rows(split, most=batch_size):
             check()
             logits.append(model(parts.preprocess.whole(split.images[rows])).float())
     return torch.cat(logits)[: len(split)]
-
-
-@contextmanager
-def kept_statistics(model: Network) -> Iterator[None]:
-    """Afterwards BN's moving averages and the net's mode are what they were."""
-    mode, before = model.training, [buffer.clone() for buffer in model.buffers()]
-    try:
-        yield
-    finally:
-        for buffer, value in zip(model.buffers(), before, strict=True):
-            buffer.copy_(value)
-        model.train(mode)

@@ -17,7 +17,7 @@ would; below 0 it raises it. At the sum, as the input of a block that changes th
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_exp.compute.evaluate import images_at_a_time
-from resnet_exp.compute.speed import eager
+from resnet_exp.compute.watch import hooked, kept_statistics
 from resnet_exp.diagnostics.case import Case
 from resnet_exp.diagnostics.question import DoesNotFit, Question
 from resnet_exp.nets.layers import BatchNorm
@@ -125,36 +125,26 @@ def watched(blocks: Sequence[Block], found: Sequence[Sums]) -> Iterator[None]:
         sums.directed += int(directed.sum())
         sums.output = None
 
-    hooks = []
+    hooks: list[tuple[nn.Module, Callable[..., None]]] = []
     for block, sums in zip(blocks, found, strict=True):
         assert block.downsample is not None
         last = block.norms[-1] if block.order == "post" else block.layers[-1]
-        hooks.append(last.register_forward_hook(partial(branch, sums=sums)))
-        hooks.append(block.downsample.register_forward_hook(partial(shortcut, sums=sums)))
-    try:
+        hooks += [(last, partial(branch, sums=sums)), (block.downsample, partial(shortcut, sums=sums))]
+    with hooked(hooks):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def branches(case: Case, *, mode: str) -> list[Sums]:
     """Of every block of the net as it is, in order; `mode` is one of MODES."""
     model, images = case.model, case.some("train", most=IMAGES)
     found = [Sums() for _ in model.blocks]
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    model.train(mode == "batch")
-    try:
-        with eager(), torch.enable_grad(), watched(model.blocks, found):
-            parts = math.ceil(len(images) / at_once(case))
-            rows = torch.arange(len(images), device=images.labels.device)
-            for part in rows.tensor_split(parts):  # equal ones: BN has no statistics of a single image
-                batch = images.take(part)
-                loss = F.cross_entropy(model(case.shown(batch.images)), batch.labels, reduction="sum")
-                torch.autograd.grad(loss, next(model.parameters()))  # the stem's: the way there leads through all
-    finally:
-        model.load_state_dict(before)  # a batch's own statistics move the stored ones
-        model.eval()
+    with kept_statistics(model, training=mode == "batch"), torch.enable_grad(), watched(model.blocks, found):
+        parts = math.ceil(len(images) / at_once(case))
+        rows = torch.arange(len(images), device=images.labels.device)
+        for part in rows.tensor_split(parts):  # equal ones: BN has no statistics of a single image
+            batch = images.take(part)
+            loss = F.cross_entropy(model(case.shown(batch.images)), batch.labels, reduction="sum")
+            torch.autograd.grad(loss, next(model.parameters()))  # the stem's: the way there leads through all
     return found
 
 

@@ -10,7 +10,7 @@ numbers. `response` is the root mean square of the layer's response, after BN wh
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -20,11 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_exp.compute.evaluate import training_batches
-from resnet_exp.compute.speed import eager
+from resnet_exp.compute.watch import hooked, kept_statistics
 from resnet_exp.diagnostics.case import Case
 from resnet_exp.diagnostics.layers import Layer, layers_of
 from resnet_exp.diagnostics.question import Question
-from resnet_exp.nets.network import Network
 from resnet_exp.runs.diagnostics import Row
 
 
@@ -53,18 +52,6 @@ def size(values: Tensor) -> float:
 
 
 @contextmanager
-def in_training(model: Network) -> Iterator[None]:
-    """Training mode for a while; a batch's own statistics move the stored ones, so they are put back."""
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    model.train()
-    try:
-        yield
-    finally:
-        model.load_state_dict(before)
-        model.eval()
-
-
-@contextmanager
 def watched(layers: Sequence[Layer], found: Sequence[Row]) -> Iterator[None]:
     """Notes the gradient at each layer's output and the size of its response while a batch goes through the net.
 
@@ -81,15 +68,11 @@ def watched(layers: Sequence[Layer], found: Sequence[Row]) -> Iterator[None]:
     def ask(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, *, row: Row) -> None:
         output.register_hook(partial(note, row=row))
 
-    hooks = []
+    hooks: list[tuple[nn.Module, Callable[..., None]]] = []
     for layer, row in zip(layers, found, strict=True):
-        hooks.append(layer.module.register_forward_hook(partial(ask, row=row)))
-        hooks.append((layer.norm or layer.module).register_forward_hook(partial(respond, row=row)))
-    try:
+        hooks += [(layer.module, partial(ask, row=row)), (layer.norm or layer.module, partial(respond, row=row))]
+    with hooked(hooks):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def gradients(case: Case, *, step: int) -> list[Row]:
@@ -102,7 +85,7 @@ def gradients(case: Case, *, step: int) -> list[Row]:
         {"step": step, "layer": number, "name": layer.name, "stage": layer.stage, "block": layer.block}
         for number, layer in enumerate(layers, start=1)
     ]
-    with eager(), in_training(model), watched(layers, found), torch.enable_grad():
+    with kept_statistics(model, training=True), watched(layers, found), torch.enable_grad():
         loss = F.cross_entropy(model(images), labels)
         of_weights = torch.autograd.grad(loss, weights)
     for row, weight, gradient in zip(found, weights, of_weights, strict=True):

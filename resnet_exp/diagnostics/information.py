@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_exp.compute.evaluate import images_at_a_time, recompute_batch_norm
+from resnet_exp.compute.watch import kept_statistics
 from resnet_exp.data.sets import Split
 from resnet_exp.diagnostics.case import Case
 from resnet_exp.diagnostics.question import Question
@@ -213,16 +214,12 @@ def with_own_statistics(
     """`features_of` for each split after `step` updates, with BN's statistics re-estimated on the first of them; leaves
     the net as it was."""
     model = case.load(step)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    try:
+    with kept_statistics(model):
         if model.batch_norms:
             batches = (case.shown(batch) for batch in splits[0].images.split(BATCH_NORM_AT_ONCE))
             recompute_batch_norm(model, batches, precision=case.parts.precision)
         model.eval()
         return [features_of(case, places, split.images) for split in splits]
-    finally:
-        model.load_state_dict(before)
-        model.eval()
 
 
 QUESTION = Question("information", choices_of, lambda case: len(steps_of(case)) * len(places_of(case.model)), measure)

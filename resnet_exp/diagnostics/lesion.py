@@ -19,6 +19,7 @@ from torch import Tensor
 
 from resnet_exp.compute.evaluate import recompute_batch_norm, training_batches
 from resnet_exp.compute.predict import logits_of
+from resnet_exp.compute.watch import kept_statistics
 from resnet_exp.data.sets import Split
 from resnet_exp.diagnostics.case import Case
 from resnet_exp.diagnostics.question import Question
@@ -131,7 +132,6 @@ def measure(case: Case, known: Sequence[Row]) -> Iterator[list[Row]]:
     """A piece for each lesion: a row for each kind of BN statistics."""
     done = {(row["kind"], row["blocks"], row["draw"]) for row in known}
     model, images = case.load(case.steps[-1]), case.some("test", most=IMAGES)
-    whole = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     stream = case.parts.stream(case.config)
     for lesion in lesions_of(model):
         kind, blocks, draw = lesion.key
@@ -146,18 +146,14 @@ def measure(case: Case, known: Sequence[Row]) -> Iterator[list[Row]]:
         first = lesion.blocks[0] if lesion.blocks else 0
         row |= {"first": first, "stage": model.blocks[first - 1].place.stage if first else 0}
         rows: list[Row] = []
-        try:
-            with injured(model, lesion):
-                rows.append(row | named("stored", *measured(case, images)))
-                if model.batch_norms:
-                    batches = training_batches(
-                        case.parts.dataset.train, stream, first=case.step, preprocess=case.parts.preprocess
-                    )
-                    recompute_batch_norm(model, islice(batches, BN_BATCHES), precision=case.parts.precision)
-                    rows.append(row | named("re-estimated", *measured(case, images)))
-        finally:
-            model.load_state_dict(whole)
-            model.eval()
+        with kept_statistics(model), injured(model, lesion):
+            rows.append(row | named("stored", *measured(case, images)))
+            if model.batch_norms:
+                batches = training_batches(
+                    case.parts.dataset.train, stream, first=case.step, preprocess=case.parts.preprocess
+                )
+                recompute_batch_norm(model, islice(batches, BN_BATCHES), precision=case.parts.precision)
+                rows.append(row | named("re-estimated", *measured(case, images)))
         yield rows
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnet_exp.compute.watch import hooked, kept_statistics
 from resnet_exp.diagnostics.case import Case
 from resnet_exp.diagnostics.layers import layers_of
 from resnet_exp.diagnostics.question import Question
@@ -71,19 +72,12 @@ def spreads(case: Case, *, mode: str) -> list[Spread]:
         spread.add(output)  # at once: what follows writes into this tensor
 
     hooks = [
-        (layer.norm or layer.module).register_forward_hook(partial(note, spread=spread))
+        (layer.norm or layer.module, partial(note, spread=spread))
         for layer, spread in zip(layers_of(model), found, strict=True)
     ]
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    model.train(mode == "batch")
-    try:
+    with kept_statistics(model, training=mode == "batch"), hooked(hooks):
         for batch in images.split(AT_ONCE):
             model(case.shown(batch))
-    finally:
-        for hook in hooks:
-            hook.remove()
-        model.load_state_dict(before)  # a batch's own statistics move the stored ones
-        model.eval()
     return found
 
 
