@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from resnet_exp.study.arms import Arm
-from resnet_exp.study.figure import colours_of, readable
+from resnet_exp.study.figure import bare, colours_of, put_caption, readable
 
 THIN, BOLD = 1.0, 2.4  # line widths of training and test error
 EARLY = 0.1  # share of a run that may leave the axes at the top
@@ -40,8 +40,7 @@ def draw_curves(arms: list[Arm], *, caption: str) -> Figure:
         for step in milestones(of_variant):
             panel.axvline(step, color="0.8", linewidth=0.8, zorder=0)
         panel.set_title(variant, fontweight="bold")
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.grid(axis="y", color="0.92", linewidth=0.8)
+        bare(panel)
         panel.set_axisbelow(True)
         # The same for all, but not by sharing: each of a hundred sharing panels asks all others, again and again.
         panel.set_xlim(0, steps)
@@ -56,7 +55,7 @@ def draw_curves(arms: list[Arm], *, caption: str) -> Figure:
         panels[0].plot([], [], color="0.3", linewidth=width, label=label)
     figure.legend(loc="outside upper right", ncols=2, frameon=False)
     where: Any = {} if figure.get_layout_engine() else {"y": 0.1 / figure.get_figheight()}  # else it is laid out, too
-    figure.supxlabel(caption, fontsize=8.5, color="0.35", **where)
+    put_caption(figure, caption, **where)
     return figure
 
 

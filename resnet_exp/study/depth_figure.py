@@ -13,7 +13,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from resnet_exp.study.arms import Arm
 from resnet_exp.study.describe import flags
-from resnet_exp.study.figure import VARIANTS, readable
+from resnet_exp.study.figure import VARIANTS, bare, put_caption, readable
 from resnet_exp.study.statistics import Estimate
 from resnet_exp.study.verdict import PRIMARY
 
@@ -67,7 +67,7 @@ def draw_depth(arms: list[Arm], *, caption: str) -> Figure | None:
         panel.set_ylabel(f"{label} (%)")
     shown = [readable(str(handle.get_color())) for handle in key]
     figure.legend(handles=key, labelcolor=shown, loc="outside upper right", ncols=min(columns, len(key)), frameon=False)
-    figure.supxlabel(caption, fontsize=8.5, color=GREY)
+    put_caption(figure, caption)
     return figure
 
 
@@ -107,8 +107,7 @@ def set_scales(panel: Axes, *, depths: list[int], highest: float) -> None:
     panel.set_xlim(depths[0] / margin, depths[-1] * margin)
     panel.set_xlabel("layers")
     panel.set_ylim(0, 1.06 * highest or 1.0)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.grid(axis="y", color="0.92", linewidth=0.8)
+    bare(panel)
     panel.set_axisbelow(True)
 
 

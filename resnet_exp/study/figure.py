@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.colors import to_hex, to_rgb
@@ -33,6 +34,22 @@ STYLE: Any = {"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "resnet-e
 DPI = 160  # of PNG, and of pictures in SVG and PDF
 for library in ("matplotlib", "fontTools"):
     logging.getLogger(library).setLevel(logging.ERROR)  # they tell of every font and glyph, and miss some
+
+
+def wide_figure(columns: int, *, height: float) -> Figure:
+    """An empty figure for so many columns of panels, at least as wide as the text around them."""
+    return Figure(figsize=(max(1.6 + 3.9 * columns, 6.5), height), layout="constrained")
+
+
+def bare(panel: Axes) -> None:
+    """Frames a panel on two sides alone, with faint lines across."""
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(axis="y", color="0.92", linewidth=0.8)
+
+
+def put_caption(figure: Figure, text: str, **where: Any) -> None:
+    """Says below all panels which data, how many seeds and how many steps."""
+    figure.supxlabel(text, fontsize=8.5, color="0.35", **where)
 
 
 def colours_of(depths: list[int]) -> dict[int, str]:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from resnet_exp.runs.diagnostics import Diagnosis
-from resnet_exp.study.figure import VARIANTS, colours_of, readable
+from resnet_exp.study.figure import VARIANTS, bare, colours_of, put_caption, readable, wide_figure
 from resnet_exp.why.branches_rows import ON, Arms, column, decay_of, first, last, median, steps_of, sweeps, written
 from resnet_exp.why.measured import Group, caption, grouped
 
@@ -17,7 +17,7 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
     groups = grouped(found)
     nets = sweeps(groups)
     titles = [*nets] or list(dict.fromkeys(group.variant for group in groups))
-    figure = Figure(figsize=(max(1.6 + 3.9 * len(titles), 6.5), 9), layout="constrained")
+    figure = wide_figure(len(titles), height=9)
     panels = figure.subplots(3, len(titles), squeeze=False, sharey="row")
     colours = colours_of(sorted({group.depth for group in groups}))
     decays = sorted({decay_of(one) for one in found})
@@ -32,13 +32,12 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
     for row, label in zip(panels, rows or ("F / shortcut", "cosine", "F / shortcut, median block"), strict=True):
         row[0].set_ylabel(label)
         for panel in row:
-            panel.spines[["top", "right"]].set_visible(False)
-            panel.grid(axis="y", color="0.92", linewidth=0.8)
+            bare(panel)
             panel.set_axisbelow(True)
     for row in panels[[0, 1, 2] if nets else [0, 2]]:
         highest = max(panel.dataLim.y1 for panel in row)
         row[0].set_ylim(0, 1.08 * highest if 0 < highest < np.inf else None)
-    figure.supxlabel(caption(found), fontsize=8.5, color="0.35")
+    put_caption(figure, caption(found))
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from resnet_exp.runs.diagnostics import Diagnosis
-from resnet_exp.study.figure import colours_of, readable
+from resnet_exp.study.figure import bare, colours_of, put_caption, readable, wide_figure
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.growth import (
     Floats,
@@ -42,7 +42,7 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
     groups = groups_of(found)
     variants = list(dict.fromkeys(group.variant for group in groups))
     colours = colours_of(sorted({group.depth for group in groups}))
-    figure = Figure(figsize=(max(1.6 + 3.9 * len(variants), 6.5), 8.4), layout="constrained")
+    figure = wide_figure(len(variants), height=8.4)
     panels = figure.subplots(len(ROWS), max(1, len(variants)), squeeze=False, sharey="row", sharex="col")
     for column, variant in zip(panels.T, variants, strict=False):
         members = [group for group in groups if group.variant == variant]
@@ -60,14 +60,13 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
             if not np.isfinite(shown).any():  # of nets that diverged; a logarithmic axis has no limits of its own
                 panel.set_ylim(0.1, 10)
             panel.set_xlim(left=0)
-            panel.spines[["top", "right"]].set_visible(False)
-            panel.grid(axis="y", color="0.92", linewidth=0.8)
+            bare(panel)
     handles = [Line2D([], [], color=colour, label=f"{depth} layers") for depth, colour in colours.items()]
     in_a_row = min(len(handles), 2 + 2 * len(variants))
     legend = figure.legend(handles=handles, loc="outside upper center", ncols=in_a_row, frameon=False)
     for text, colour in zip(legend.get_texts(), colours.values(), strict=True):
         text.set_color(readable(colour))
-    figure.supxlabel(caption(found), fontsize=8.5, color="0.35")
+    put_caption(figure, caption(found))
     return figure
 
 

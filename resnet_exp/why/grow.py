@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from resnet_exp.runs.schema import DRAWN, GROWN
 from resnet_exp.study.arms import Arm, group_arms
 from resnet_exp.study.describe import describe_study
-from resnet_exp.study.figure import COLOURS, MANY, readable
+from resnet_exp.study.figure import COLOURS, MANY, bare, put_caption, readable
 from resnet_exp.study.identity import net_called
 from resnet_exp.study.runs import Run, read_study
 from resnet_exp.study.statistics import Difference, Verdict, judge, paired, welch
@@ -118,7 +118,7 @@ def draw(runs: Sequence[Run]) -> Figure:
     for panel, growth in zip(panels, found, strict=True):
         draw_growth(panel, growth)
     panels[0].set_ylabel("training error (%), running")
-    figure.supxlabel(describe_study([*runs], group_arms([*runs])), fontsize=8.5, color="0.35")
+    put_caption(figure, describe_study([*runs], group_arms([*runs])))
     return figure
 
 
@@ -145,8 +145,7 @@ def draw_growth(panel: Axes, growth: Growth) -> None:
     panel.set_xlabel("step")
     panel.set_ylim(0, None)
     panel.set_xlim(0, None)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.grid(axis="y", color="0.92", linewidth=0.8)
+    bare(panel)
     panel.set_axisbelow(True)
     texts = [readable(colour) for colour in colours]
     panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False, fontsize=8, labelcolor=texts)

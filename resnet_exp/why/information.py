@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis, Row
-from resnet_exp.study.figure import colours_of, readable
+from resnet_exp.study.figure import bare, colours_of, put_caption, readable
 from resnet_exp.study.statistics import estimate
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import Group, caption, grouped, listed, mean_text, twins
@@ -83,8 +83,7 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
             for group in members:
                 draw_net(panel, group, key=key, colour=colours[group.depth])
             mark_stages(panel, [one for group in members for one in group.found])
-            panel.spines[["top", "right"]].set_visible(False)
-            panel.grid(axis="y", color="0.92", linewidth=0.8)
+            bare(panel)
     for panel, variant in zip(panels[0], variants, strict=True):
         panel.set_title(variant, fontweight="bold")
         panel.set_ylim(max(-0.1, min(-0.02, panel.get_ylim()[0])), 1.02)  # a reader who is worse than none is a fault
@@ -98,7 +97,7 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
     figure.legend(
         handles=handles, labelcolor=labels, loc="outside upper center", ncols=min(len(handles), 5), frameon=False
     )
-    figure.supxlabel(caption(found), fontsize=8.5, color="0.35")
+    put_caption(figure, caption(found))
     return figure
 
 

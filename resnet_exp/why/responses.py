@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis
-from resnet_exp.study.figure import colours_of, key_of_depths
+from resnet_exp.study.figure import bare, colours_of, key_of_depths, put_caption, wide_figure
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import Group, by_seed, caption, grouped, listed, mean_text, twins
 
@@ -32,7 +32,7 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
     groups = grouped(found)
     variants = list(dict.fromkeys(group.variant for group in groups))
     colours = colours_of(sorted({group.depth for group in groups}))
-    figure = Figure(figsize=(max(1.6 + 3.9 * len(variants), 6.5), 6.4), layout="constrained")
+    figure = wide_figure(len(variants), height=6.4)
     panels = figure.subplots(2, len(variants), squeeze=False, sharey=True)
     for column, variant in enumerate(variants):
         for group in (group for group in groups if group.variant == variant):
@@ -56,10 +56,9 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
         for panel in row:
             panel.set_ylim(bottom=0)
             panel.set_xlim(left=1)
-            panel.spines[["top", "right"]].set_visible(False)
-            panel.grid(axis="y", color="0.92", linewidth=0.8)
+            bare(panel)
     key_of_depths(figure, colours)
-    figure.supxlabel(caption(found), fontsize=8.5, color="0.35")
+    put_caption(figure, caption(found))
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from resnet_exp.runs.diagnostics import Diagnosis
-from resnet_exp.study.figure import MANY
+from resnet_exp.study.figure import MANY, bare, put_caption
 from resnet_exp.why.measured import Group, caption, grouped
 from resnet_exp.why.surface_rows import MODES, Floats, grid, line, modes_of, path, shown
 
@@ -53,7 +53,7 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
     panels[-1][0].set_ylabel("loss on the line")
     handles, labels = panels[-1][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), frameon=False, fontsize=8.5)
-    figure.supxlabel(caption_of(found, groups), fontsize=8.5, color="0.35")
+    put_caption(figure, caption_of(found, groups))
     return figure
 
 
@@ -115,8 +115,7 @@ def draw_lines(panel: Axes, group: Group) -> None:
             )
     panel.axhline(group.found[0].choices["chance_loss"], color="0.35", linestyle=":", linewidth=1, url="guessing")
     panel.set_yscale("log")
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.grid(axis="y", color="0.92", linewidth=0.8)
+    bare(panel)
 
 
 def first_seed(group: Group) -> int:
@@ -147,7 +146,7 @@ def draw_relief(found: Sequence[Diagnosis]) -> Figure:
         row[0].text2D(0, 0.97, MODES[mode], transform=row[0].transAxes, fontsize=9)
     for panel, group in zip(panels[0], groups, strict=True):
         panel.set_title(group.name, fontweight="bold")
-    figure.supxlabel(caption_of(found, groups), fontsize=8.5, color="0.35")
+    put_caption(figure, caption_of(found, groups))
     return figure
 
 
@@ -200,5 +199,5 @@ def draw_path(found: Sequence[Diagnosis]) -> Figure | None:
         panel.set_ylabel(f"component 2 ({second})")
         panel.tick_params(labelsize=8)
     colour_bar(figure, drawn, list(panels), levels=levels, label="loss")
-    figure.supxlabel(caption_of([one for one in found if path(one)], groups), fontsize=8.5, color="0.35")
+    put_caption(figure, caption_of([one for one in found if path(one)], groups))
     return figure
