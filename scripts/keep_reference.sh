@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Copies a finished study of outputs/ to outputs/reference/, without checkpoints, events and logs, and draws its report there.
 #
-#   scripts/keep_reference.sh narrow
+#   scripts/keep_reference.sh both_halves
 set -euo pipefail
 cd "$(dirname "$0")/.."
 study=$1

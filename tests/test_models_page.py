@@ -50,7 +50,7 @@ def test_every_name_is_in_the_table() -> None:
     table = PAGE.partition("## What")[2].partition("Parameters and")[0]
     missing = [model for model in MODELS if f"`{model}`" not in table and not re.search(r"(20|32|44|56)$", model)]
     assert {*missing} <= {"plain", "resnet", "preact", "bottleneck", "preact_bottleneck"}  # whose depth is said apart
-    layouts = PAGE.partition("told apart by what they hold")[2].partition("## What the sources")[0]
+    layouts = " ".join(PAGE.split()).partition("told apart by what they hold")[2].partition("## What the sources")[0]
     assert all(name in layouts for name in NORMALISATIONS if name != "ours")
 
 

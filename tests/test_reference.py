@@ -129,7 +129,7 @@ def test_make_reference_repeats_what_was_recorded(
         recorded = {file.parent.relative_to(REFERENCE): file for file in (REFERENCE / study).rglob("config.yaml")}
         assert repeated.keys() == recorded.keys()
         for path, job in repeated.items():
-            of_today = study not in ("cpu-600", "cpu-1500", "narrow")
+            of_today = study != "cpu-600"
             precision = load_runs(REFERENCE / path)[0].summary["choices"]["precision"]
             assert precision == ("bf16" if of_today else "off")  # which auto was there and then
             different = differences(read_config(recorded[path]) or {}, job.to_dict())
