@@ -33,7 +33,9 @@ def export(config: Config, run: Path) -> Path:
         OSError: the folder cannot be written.
     """
     if config.onnx and (missing := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]):
-        raise ValueError(f"onnx=true: {' and '.join(missing)} not installed\npip install onnx onnxscript onnxruntime brings it")
+        raise ValueError(
+            f"onnx=true: {' and '.join(missing)} not installed\npip install onnx onnxscript onnxruntime brings it"
+        )
     weights = read(run)
     record = complete(weights, config)
     out = run / "export"
