@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resnet_exp.cli import plan
-from resnet_exp.cli.plan import COMPLETE, GOES_ON, NEW, RUNNING, Task, shown, size, summed_up, table, task_of, tasks_of
+from resnet_exp.cli.plan import COMPLETE, GOES_ON, NEW, RUNNING, Task, shown, summed_up, table, task_of, tasks_of
 from resnet_exp.config import Config
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.training.forecast import Forecast
@@ -143,14 +143,6 @@ def test_the_table_has_a_row_a_job(settings: Settings) -> None:
         "resnet8     0  complete                      -      -       -",
         "resnet8     1  goes on from step 4           2  2 min  640 MB",
     ]
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (3_140_000, "3.1 MB"), (999_600_000, "1 GB"), (2 * 10**11, "200 GB")],
-)
-def test_sizes_are_short(count: int, text: str) -> None:
-    assert size(count) == text
 
 
 def test_it_is_said_where_disk_or_memory_are_too_small(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_exp.cli.table import duration, table
+from resnet_exp.cli.table import table
 from resnet_exp.runs.status import RunStatus
 
 CODE = re.compile(r"\x1b\[\d*m")
@@ -59,8 +59,3 @@ def test_a_low_terminal_shows_what_goes_on() -> None:
 def test_runs_of_several_studies_are_told_apart() -> None:
     other = RunStatus(Path("y"), "other", "plain20", 0, "completed")
     assert [line.split()[0] for line in table([ROWS[0], other])[1:3]] == ["study/plain20", "other/plain20"]
-
-
-def test_durations_are_short() -> None:
-    seconds = (0.4, 59, 61, 3599, 3 * 3600 + 1200, 5 * 86400)
-    assert [*map(duration, seconds)] == ["0 s", "59 s", "1 min", "1 h 0 min", "3 h 20 min", "5 days"]

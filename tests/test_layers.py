@@ -49,6 +49,7 @@ WITHOUT_TORCH = {
         "cli.describe",
         "cli.plan",
         "cli.table",
+        "cli.text",
         "data.classes",
         "data.sizes",
         "nets.cost",

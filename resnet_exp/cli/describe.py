@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from resnet_exp.cli.text import aligned
 from resnet_exp.config import Config
 from resnet_exp.data.classes import count_classes
 from resnet_exp.nets.cost import LayerCost, costs_of
@@ -13,7 +14,7 @@ from resnet_exp.study.cells import lines_of
 from resnet_exp.study.sizes import SizedNet, published_size, size_table
 
 HEAD = ("layer", "kind", "output", "parameters", "share", "multiply-adds", "share", "sees")
-TEXTS = 3  # columns that are set to the left
+WORDS = (0, 1, 2)  # columns of them
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def describe_net(config: Config, *, given: Collection[str]) -> SizedNet:
     size, costs = measured(config, given=given)
     rows = [row_of(cost, size=size) for cost in costs]
     foot = (size.name, f"{size.spec.depth} layers", "", f"{size.params:,}", "", f"{size.macs:,}", "", "")
-    print_columns([HEAD, *rows, foot])
+    print("\n".join(aligned([HEAD, *rows, foot], words=WORDS)))
     print(f"for one image of {size.image_size}x{size.image_size} and {size.num_classes:,} classes")
     if published := published_size(size.name):
         print(f"published: {published}")
@@ -66,16 +67,6 @@ def row_of(cost: LayerCost, *, size: SizedNet) -> tuple[str, ...]:
 
 def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if part else "-"
-
-
-def print_columns(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            text.ljust(width) if index < TEXTS else text.rjust(width)
-            for index, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
 
 
 def folder_line(config: Config) -> str:

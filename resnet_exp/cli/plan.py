@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_exp.cli.grow import begins, shallower_in
-from resnet_exp.cli.table import duration
+from resnet_exp.cli.text import aligned, duration, size
 from resnet_exp.config import Config
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.folder import FINISHED, RunFolder
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from resnet_exp.training.forecast import Forecast
 
 HEAD = ("net", "seed", "state", "steps left", "time", "memory")
-TEXTS = (0, 2)  # columns that are set to the left
+WORDS = (0, 2)  # columns of them
 NEW, GOES_ON, COMPLETE, RUNNING = "new", "goes on", "complete", "running"
 SOURCES = {
     "measured": "as earlier runs of this machine measured it",
@@ -153,14 +153,7 @@ def table(tasks: Sequence[Task], forecasts: "Sequence[Forecast | None]") -> list
         steps = "-" if task.state == COMPLETE else str(task.steps_left)
         takes = (duration(forecast.seconds), size(forecast.memory)) if forecast else ("-", "-")
         rows.append((name, str(task.config.seed), shown(task), steps, *takes))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if column in TEXTS else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return aligned(rows, words=WORDS)
 
 
 def shown(task: Task) -> str:
@@ -216,12 +209,3 @@ def free_disk() -> int:
     """Bytes where `outputs/` lies or would."""
     outputs = Path("outputs")
     return shutil.disk_usage(outputs if outputs.exists() else ".").free
-
-
-def size(count: int) -> str:
-    """`640 kB`, `3.1 MB`, `200 GB`."""
-    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
-    while value >= 999.5 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.2g} {units[0]}" if value < 99.5 else f"{value:.0f} {units[0]}"

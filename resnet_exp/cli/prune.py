@@ -2,17 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from resnet_exp.cli.text import size
 from resnet_exp.runs.folder import InUseError
 from resnet_exp.runs.prune import prunable, prune
 from resnet_exp.runs.status import RunStatus
-
-
-def size(count: int) -> str:
-    """`3.4 MB`"""
-    amount, units = float(count), ["bytes", "kB", "MB", "GB", "TB"]
-    while amount >= 1000 and len(units) > 1:
-        amount, _ = amount / 1000, units.pop(0)
-    return f"{amount:.0f} {units[0]}" if units[0] == "bytes" else f"{amount:.1f} {units[0]}"
 
 
 def pruned(found: Sequence[RunStatus], *, remove: bool) -> Iterator[str]:

@@ -5,11 +5,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 
+from resnet_exp.cli.text import aligned, duration
 from resnet_exp.runs.folder import FINISHED
 from resnet_exp.runs.status import STATUSES, RunStatus, counted, seconds_left
 
 HEAD = ("net", "seed", "status", "step", "train %", "test %", "images/s", "left", "")
-LEFT = (0, 2, 8)  # the columns of words
+WORDS = (0, 2, 8)  # the columns of words
 COLOURS = {"running": 36, "waiting": 2, "completed": 32, "diverged": 35, "interrupted": 33, "failed": 31, "dead": 31}
 
 
@@ -61,14 +62,11 @@ def table(
     shown = fitting(found, None if height is None else max(1, height - 3))
     names = {status.study for status in found}
     rows = [HEAD, *(cells(status, with_study=len(names) > 1) for status in shown)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    at = sum(max(len(row[column]) for row in rows) + 2 for column in range(HEAD.index("status")))
     lines = []
-    for row, status in zip(rows, [None, *shown], strict=True):
-        padded = [
-            f"{cell:<{w}}" if c in LEFT else f"{cell:>{w}}" for c, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        line = cut("  ".join(padded).rstrip(), width)
-        lines.append(coloured(line, status, at=sum(widths[:2]) + 4) if colour and status else line)
+    for text, status in zip(aligned(rows, words=WORDS), [None, *shown], strict=True):
+        line = cut(text, width)
+        lines.append(coloured(line, status, at=at) if colour and status else line)
     if len(shown) < len(found):
         lines.append(cut(f"and {len(found) - len(shown)} more", width))
     return [*lines, cut(summed_up(found), width)]
@@ -110,18 +108,6 @@ def coloured(line: str, status: RunStatus, *, at: int) -> str:
     word = line[at : at + len(status.status)]
     code = COLOURS.get(status.status)
     return f"{line[:at]}\x1b[{code}m{word}\x1b[0m{line[at + len(word) :]}" if word and code else line
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`, `5 days`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes / 60 / 24:.0f} days"
 
 
 def summed_up(found: Sequence[RunStatus]) -> str:
