@@ -14,7 +14,7 @@ from typing import Any
 from resnet_exp.grammar import settings_in, written
 from resnet_exp.settings import FREE
 
-LAYOUTS = ("cifar", "imagenet", "vgg", "mlp")
+LAYOUT_NAMES = ("cifar", "imagenet", "vgg", "mlp")
 DATASETS = ("cifar10", "cifar100", "image_folder", "synthetic")
 TASKS = ("train", "describe", "evaluate", "diagnose", "export", "grow")
 QUESTIONS = ("responses", "gradients", "branches", "lesion", "information", "surface")  # of task=diagnose
@@ -53,7 +53,7 @@ class NetConfig:
     channels: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        choose("layout", self.layout, LAYOUTS)
+        choose("layout", self.layout, LAYOUT_NAMES)
         choose("block", self.block, ("v1", "v2"))
         choose("shortcut", self.shortcut, ("none", "A", "B", "C"))
         choose("norm", self.norm, ("batch", "none"))

@@ -6,7 +6,7 @@ from resnet_exp.config import NetConfig
 from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.names import net_name
 from resnet_exp.nets.table import MODELS, net_spec
-from resnet_exp.study.sizes import Published, SizedNet, load_published, published_size, size_table
+from resnet_exp.study.sizes import PublishedSize, SizedNet, load_published_sizes, published_size, size_table
 
 
 def nets_by_name() -> dict[str, str]:
@@ -15,10 +15,10 @@ def nets_by_name() -> dict[str, str]:
     return {net_name(spec): model for model, spec in specs}
 
 
-@pytest.mark.parametrize("name", load_published())
+@pytest.mark.parametrize("name", load_published_sizes())
 def test_the_runners_nets_have_the_published_sizes(name: str) -> None:
     """To the digits that are published; two differ by more, as the papers' own numbers do."""
-    known, settings = load_published()[name], MODELS[nets_by_name()[name]]
+    known, settings = load_published_sizes()[name], MODELS[nets_by_name()[name]]
     of_imagenet = settings.get("layout") in ("imagenet", "vgg")
     size, classes = (224, 1000) if of_imagenet else (32, 10)
     spec = net_spec(NetConfig(**({"width": 16} | settings)), image_size=size)
@@ -32,7 +32,7 @@ def test_the_runners_nets_have_the_published_sizes(name: str) -> None:
 
 def test_what_is_published_is_said_in_words() -> None:
     assert str(published_size("vgg19")) == ("19.6 billion multiply-adds (He et al. 2015, arXiv 1512.03385, figure 3)")
-    assert str(Published("1.7", "0.3", "someone")) == "1.7 million parameters, 0.3 billion multiply-adds (someone)"
+    assert str(PublishedSize("1.7", "0.3", "someone")) == "1.7 million parameters, 0.3 billion multiply-adds (someone)"
     assert published_size("resnet26") is None
 
 

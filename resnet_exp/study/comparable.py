@@ -9,7 +9,7 @@ from resnet_exp.study.identity import net_called, spec_of
 from resnet_exp.study.runs import Run
 
 # How fast a run is, not what it computes; and what the description of its net says.
-FREE = ("compile", "deterministic", "memory_format", "bottleneck_stride")
+NOT_COMPARED = ("compile", "deterministic", "memory_format", "bottleneck_stride")
 SHOWN = 3  # differences that a refusal names
 
 
@@ -25,7 +25,7 @@ def choices_of(run: Run) -> dict[str, Any]:
         "steps": summary["steps"],
         # What the running error is a mean over.
         "steps between rows": f"{run.metrics['step'][0]:g}" if run.rows else None,
-        **{key: value for key, value in summary["choices"].items() if key not in FREE},
+        **{key: value for key, value in summary["choices"].items() if key not in NOT_COMPARED},
     }
 
 

@@ -13,7 +13,7 @@ FILE = Path(__file__).with_name("published_sizes.csv")
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedSize:
     """The size of one net as its authors give it; None where they do not.
 
     Args:
@@ -45,18 +45,18 @@ class SizedNet:
 
 
 @cache
-def load_published() -> dict[str, Published]:
+def load_published_sizes() -> dict[str, PublishedSize]:
     """By our names for the nets, see `nets.table.net_name`."""
     with FILE.open(encoding="utf-8", newline="") as file:
         return {
-            row["net"]: Published(row["parameters"] or None, row["multiply_adds"] or None, row["source"])
+            row["net"]: PublishedSize(row["parameters"] or None, row["multiply_adds"] or None, row["source"])
             for row in csv.DictReader(file, strict=True)
         }
 
 
-def published_size(name: str) -> Published | None:
+def published_size(name: str) -> PublishedSize | None:
     """Of one net, like `imagenet-plain34`; None if nobody gives it."""
-    return load_published().get(name)
+    return load_published_sizes().get(name)
 
 
 def size_table(sizes: Sequence[SizedNet]) -> Table:
