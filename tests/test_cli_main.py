@@ -1,5 +1,7 @@
-"""What `job` does for a sweep; what a user sees of it is in test_cli_command.py."""
+"""What the command does around a job and a run; what a user sees of it is in test_cli_command.py."""
 
+import errno
+import os
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +12,8 @@ from omegaconf import DictConfig
 
 from resnet_exp.cli import main
 from resnet_exp.cli.messages import JobFailedError
+from resnet_exp.runs.folder import RunFolder
+from tests.helpers import TINY, Settings
 
 
 class Net:
@@ -35,3 +39,19 @@ def test_a_failed_job_of_a_sweep_leaves_nothing_in_memory(monkeypatch: pytest.Mo
         main.job(DictConfig({}))
     assert isinstance(kept.value.__cause__, ValueError)
     assert alive[0]() is None
+
+
+def test_a_run_stays_complete_where_its_checkpoint_cannot_be_trimmed(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Trimming writes the smaller file beside the larger one: a full disk has no room for it."""
+
+    def full(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "checkpoint.pt"))
+
+    monkeypatch.setattr(main, "keep_weights", full)
+    folder = RunFolder(tmp_path)
+    main.train(settings(*TINY, "model=plain20"), folder)
+    assert folder.summary["status"] == "completed"
+    assert f"{tmp_path}: keeps what it takes to go on, too: No space left on device" in caplog.text
+    assert main.finished(folder)
