@@ -36,7 +36,7 @@ def test_a_failed_job_of_a_sweep_leaves_nothing_in_memory(monkeypatch: pytest.Mo
     monkeypatch.setattr(main, "to_config", lambda composed: composed)
     monkeypatch.setattr(main, "run", run)
     with pytest.raises(JobFailedError, match="no room") as kept:
-        main.job(DictConfig({}))
+        main.job(DictConfig({"task": "train", "from_": None}))
     assert isinstance(kept.value.__cause__, ValueError)
     assert alive[0]() is None
 
