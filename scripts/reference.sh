@@ -16,7 +16,9 @@ fi
 
 # Both halves of the claim on a CPU; two hours on two cores with native bf16. Then every question to its nets.
 "${run[@]}" "${images[@]}" experiment=both_halves depth=20,56
+"${run[@]}" "${images[@]}" experiment=both_halves study=both_halves_110 depth=110 seed=0
 "$exp" task=diagnose from=outputs/both_halves
+"$exp" task=diagnose from=outputs/both_halves_110
 
 # On generated images: error against depth; the deeper net that is made to do as well.
 "${run[@]}" experiment=depths
