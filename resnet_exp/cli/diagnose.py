@@ -28,15 +28,15 @@ def runs_of(config: Config, path: Path, *, given: Collection[str]) -> list[tuple
     """
     if not config.from_:
         return [(settled(config, RunFolder(path), given={*given}), path)]
-    if study := study_named(config):
-        return [of_run(replace(config, from_=str(run)), given={*given}) for run in runs_below(study)]
+    if below := runs_below(Path(config.from_).expanduser()):
+        return [of_run(replace(config, from_=str(run)), given={*given}) for run in below]
     return [of_run(config, given={*given})]
 
 
 def study_named(config: Config) -> Path | None:
     """The study that `from=` names; None if it names a run or nothing."""
     folder = Path(config.from_).expanduser() if config.from_ else None
-    return folder if folder and runs_below(folder) else None
+    return folder if folder and not (folder / "config.yaml").exists() else None
 
 
 def runs_below(study: Path) -> list[Path]:
