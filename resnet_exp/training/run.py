@@ -130,8 +130,7 @@ def begin(
     if shallower:
         grown = grow_into(parts, config, shallower, check=check)
         grown["from"] = os.path.relpath(shallower, folder.path)  # a study that is moved as a whole keeps it true
-        words = " ".join(config.grow_from or [])  # whose, of every seed, is said elsewhere
-        return Begun(f"{GROWN} {words}", {"grown": grown})
+        return Begun(weights_named(config), {"grown": grown})
     if config.init_from is None:
         return Begun(DRAWN, {})
     path = Path(config.init_from)
@@ -144,12 +143,16 @@ def begin(
 def as_it_began(folder: RunFolder, config: Config) -> Begun:
     """What the summary of a run that goes on says of its beginning, and of its pace so far."""
     known = folder.summary
-    kept = ("precision_reason", "images_per_second", "seconds_per_step", *(["grown"] if config.grow_from else []))
+    kept = ("precision_reason", "images_per_second", "seconds_per_step", "grown")
+    weights = known.get("choices", {}).get("initial_weights", weights_named(config))
+    return Begun(str(weights), {key: known[key] for key in kept if key in known})
+
+
+def weights_named(config: Config) -> str:
+    """What the settings say of the first weights."""
     if config.grow_from is not None:
-        weights = f"{GROWN} {' '.join(config.grow_from)}"
-    else:
-        weights = known.get("choices", {}).get("initial_weights", config.init_from or DRAWN)
-    return Begun(str(weights), {key: known.get(key) for key in kept if key in known})
+        return f"{GROWN} {' '.join(config.grow_from)}"  # whose, of every seed, is said elsewhere
+    return config.init_from or DRAWN
 
 
 def go_on(
