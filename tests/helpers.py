@@ -26,7 +26,7 @@ from resnet_exp.cli.signals import StopRequest
 from resnet_exp.config import Config, DataConfig, NetConfig, OptimConfig
 from resnet_exp.nets.init import initialise
 from resnet_exp.nets.network import Network
-from resnet_exp.nets.table import net_spec
+from resnet_exp.nets.table import MODELS, net_spec
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.runs.diagnostics import Subject as Questioned
@@ -59,6 +59,11 @@ class Bomb:
 
 
 # Nets and runs in this process.
+
+
+def of_model(model: str, **changes: object) -> NetConfig:
+    """The settings that `model=` means, and some others."""
+    return NetConfig(**({"width": 16} | MODELS[model] | changes))  # type: ignore[arg-type]
 
 
 def make_net(

@@ -5,14 +5,10 @@ import json
 
 import pytest
 
-from resnet_exp.config import NetConfig
 from resnet_exp.nets.names import family, is_usual, net_name
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import MODELS, net_spec
-
-
-def of_model(model: str, **changes: object) -> NetConfig:
-    return NetConfig(**({"width": 16} | MODELS[model] | changes))  # type: ignore[arg-type]
+from tests.helpers import of_model
 
 
 @pytest.mark.parametrize(

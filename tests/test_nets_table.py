@@ -7,16 +7,12 @@ import math
 import pytest
 import torch
 
-from resnet_exp.config import NetConfig
 from resnet_exp.nets.init import initialise
 from resnet_exp.nets.names import family, net_name
 from resnet_exp.nets.network import Network
 from resnet_exp.nets.spec import BlockSpec, Stage, Stem
 from resnet_exp.nets.table import MODELS, net_spec, paper_warmup, signal_growth
-
-
-def of_model(model: str, **changes: object) -> NetConfig:
-    return NetConfig(**({"width": 16} | MODELS[model] | changes))  # type: ignore[arg-type]
+from tests.helpers import of_model
 
 
 @pytest.mark.parametrize(
