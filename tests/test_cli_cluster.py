@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from resnet_exp.runs.status import statuses
 from tests.helpers import TINY, finish, start
 
 pytest.importorskip("submitit")
@@ -37,6 +38,7 @@ def test_a_submitted_sweep_is_left(slurm: dict[str, str], tmp_path: Path) -> Non
     for line in ("#SBATCH --array=0-1", "#SBATCH --partition=gpu", "#SBATCH --gpus-per-node=1", "#SBATCH --time=60"):
         assert line in text
     assert not list(tmp_path.rglob("metrics.csv"))
+    assert [s.status for s in statuses(tmp_path / "outputs")] == ["waiting", "waiting"]
     assert not list(tmp_path.rglob("report"))
 
 

@@ -183,7 +183,7 @@ def test_a_sweep_lists_its_jobs_and_a_killed_one_is_dead(command: Command, tmp_p
     sweep.send_signal(signal.SIGKILL)
     finish(sweep)
     done = command("outputs", module=STATUS)
-    assert "1 waiting, 1 dead" in done.stdout
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (4, "1 interrupted, 1 dead")
     study = tmp_path / "outputs" / "default"
     before = read_jobs(study)
     assert [(job.name, job.steps) for job in before] == [("plain8", 30000), ("resnet8", 30000)]

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,13 +15,13 @@ from resnet_exp.runs import liveness
 from resnet_exp.runs.checkpoint import NAME, SPARE
 from resnet_exp.runs.diagnostics import write_diagnosis
 from resnet_exp.runs.folder import FAILURE, InUseError, RunFolder
-from resnet_exp.runs.jobs import FILE, Job, add_jobs, read_jobs
+from resnet_exp.runs.jobs import FILE, SWEEPS, Job, add_jobs, read_jobs
 from resnet_exp.runs.liveness import LEAST, UNPACED, has_process, this_host
 from resnet_exp.runs.prune import LOOK_BACK, prunable, prune
 from resnet_exp.runs.snapshots import snapshot_steps, write_snapshot
 from resnet_exp.runs.status import RunStatus, counted, seconds_left, status_of, statuses
 from resnet_exp.study.runs import load_run, read_study
-from tests.helpers import ROOT, make_diagnosis, write_run
+from tests.helpers import ROOT, make_diagnosis, wait_until, write_run
 
 OLD = ROOT / "tests" / "fixtures" / "version-0.1"
 
@@ -85,7 +87,7 @@ def test_a_quick_run_elsewhere_has_ten_minutes_and_one_without_a_row_an_hour(tmp
 
 def test_a_lock_that_cannot_be_asked_leaves_it_to_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_run(tmp_path, "plain", 20, 0, [50.0], status="running")
-    monkeypatch.setattr(liveness, "is_locked", lambda path: None)
+    monkeypatch.setattr(liveness, "is_held", lambda file: None)
     assert has_process(path, {"host": this_host()})
     assert not has_process(path, {"host": this_host()}, now=time.time() + UNPACED + 60)
     assert not has_process(path, {}), "of an older version"
@@ -158,6 +160,44 @@ def test_jobs_wait_until_they_have_a_folder_and_lists_grow(tmp_path: Path) -> No
     assert [(s.seed, s.status, s.steps) for s in below] == [(0, "completed", 100), (1, "running", 1000)]
     (study / FILE).write_text("{")
     assert [s.status for s in statuses(tmp_path)] == ["completed"]
+
+
+def sweep(study: Path, *, end: str) -> subprocess.Popen[str]:
+    """A process that lists a job as its own, then does a line of Python and ends."""
+    lines = (
+        "import os, pathlib, sys, time",
+        "from resnet_exp.runs.jobs import Job, add_jobs",
+        "add_jobs(pathlib.Path(sys.argv[1]), [Job('plain20', 0, 100, 1.0)], ours=True)",
+        end,
+    )
+    return subprocess.Popen([sys.executable, "-c", "\n".join(lines), study], text=True)
+
+
+@pytest.mark.parametrize(("end", "left"), [("", 0), ("sys.exit(1)", 0), ("os.kill(os.getpid(), 9)", 1)])
+def test_a_job_waits_as_long_as_its_sweep_lives(tmp_path: Path, end: str, left: int) -> None:
+    """However the sweep ends, nobody will begin its job; the lock of a killed one goes once its jobs are taken over."""
+    study = tmp_path / "mine"
+    sweep(study, end=end).wait()
+    assert [(s.status, s.steps, s.seconds_left) for s in statuses(study)] == [("interrupted", 100, None)]
+    assert len([*study.glob(SWEEPS)]) == left
+    again = sweep(study, end="time.sleep(100)")
+    wait_until(lambda: statuses(study)[0].status == "waiting", "the second sweep", process=again)
+    assert len([*study.glob(SWEEPS)]) == 1
+    again.kill()
+    again.wait()
+    assert [s.status for s in statuses(study)] == ["interrupted"]
+
+
+def test_another_machines_job_waits_until_its_sweep_says_that_it_has_ended(tmp_path: Path) -> None:
+    """A shared file system may not show its lock; a cluster's job has none."""
+    add_jobs(tmp_path, [Job("plain20", 0, 100, 1.0, sweep=".sweep-elsewhere-7.lock", host="elsewhere")])
+    lock = tmp_path / ".sweep-elsewhere-7.lock"
+    lock.touch()
+    assert [s.status for s in statuses(tmp_path)] == ["waiting"]
+    add_jobs(tmp_path, [Job("plain56", 0, 100, 1.0)])
+    assert [s.status for s in statuses(tmp_path)] == ["waiting", "waiting"], "its lock is named, and stays"
+    lock.unlink()
+    assert [(s.name, s.status) for s in statuses(tmp_path)] == [("plain20", "interrupted"), ("plain56", "waiting")]
 
 
 def test_a_list_of_jobs_does_the_report_no_harm(tmp_path: Path, study: Path) -> None:

@@ -34,6 +34,8 @@ from resnet_exp.nets.table import net_spec
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.jobs import Job, add_jobs
 
+OUR_LAUNCHERS = ("basic", "parallel")  # whose jobs end with the sweep; a cluster's do not
+
 log = logging.getLogger(__name__)
 
 
@@ -68,7 +70,8 @@ class StudyCallback(Callback):
                 say_only(config, self.jobs)
                 sys.exit(0)
         if config.task == "train":
-            list_jobs(self.jobs)
+            launcher = config.hydra.runtime.choices.get("hydra/launcher")
+            list_jobs(self.jobs, ours=launcher in OUR_LAUNCHERS)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Redraws the study's comparison, in whichever process the job ran."""
@@ -226,8 +229,12 @@ def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: s
     return jobs
 
 
-def list_jobs(jobs: Sequence[Config]) -> None:
-    """Has each study know what is to be trained in it, before the first job begins."""
+def list_jobs(jobs: Sequence[Config], *, ours: bool) -> None:
+    """Has each study know what is to be trained in it, before the first job begins.
+
+    Args:
+        ours: this process begins them.
+    """
     for study in dict.fromkeys(job.study for job in jobs):
         listed = []
         for job in jobs:
@@ -236,7 +243,7 @@ def list_jobs(jobs: Sequence[Config]) -> None:
                 macs = sum(cost.macs for cost in costs_of(spec, num_classes=1, image_size=job.data.image_size))
                 listed.append(Job(job.name, job.seed, job.train.steps, work=macs * job.train.batch_size))
         with suppress(OSError):  # a folder that cannot be written: the first job says it
-            add_jobs(Path("outputs", study), listed)
+            add_jobs(Path("outputs", study), listed, ours=ours)
 
 
 def say_only(config: DictConfig, jobs: Sequence[Config]) -> None:

@@ -18,11 +18,13 @@ from resnet_exp.runs.diagnostics import clear_diagnoses
 from resnet_exp.runs.evaluation import FOLDER as EVALUATION
 from resnet_exp.runs.evaluation import clear_evaluation
 from resnet_exp.runs.events import Events
+from resnet_exp.runs.locks import is_held
 from resnet_exp.runs.schema import SCHEMA, upgrade_settings
 from resnet_exp.runs.snapshots import clear_snapshots
 
 PATIENCE = 0.2  # seconds in which whoever only looks whether a run is alive lets go of its lock
 FINISHED = ("completed", "diverged")  # the `status` of a run that is not trained further
+LOCK = ".lock"  # of a run folder
 FAILURE = ".failure.json"  # why a run failed before there was a summary that could say so
 
 log = logging.getLogger(__name__)
@@ -93,7 +95,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lock = FileLock(path / ".lock")
+        self.lock = FileLock(path / LOCK)
         self.metrics: MetricsFile | None = None
         self.events: Events | None = None
 
@@ -231,19 +233,4 @@ def read_config(file: Path) -> dict[str, Any] | None:
 
 def is_alive(path: Path) -> bool:
     """Whether a process has the run folder open: one that died, however it died, has not."""
-    return bool(is_locked(path))
-
-
-def is_locked(path: Path) -> bool | None:
-    """Whether a process holds the run folder's lock; None: it cannot be asked (a folder of another user)."""
-    lock = FileLock(path / ".lock")
-    if not (path / ".lock").exists():
-        return False
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:
-        return None
-    lock.release()
-    return False
+    return bool(is_held(path / LOCK))

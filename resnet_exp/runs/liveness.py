@@ -11,13 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from resnet_exp.runs.folder import is_locked
+from resnet_exp.runs.folder import LOCK
+from resnet_exp.runs.locks import is_held
 
 SILENT_ROWS = 5  # as long as so many rows take a run of another machine may write nothing
-LEAST, UNPACED = (
-    600.0,
-    3600.0,
-)  # seconds: it may always (clocks differ), and before its pace is known (images, compiling)
+LEAST = 600.0  # seconds: so long it may always, as clocks differ
+UNPACED = 3600.0  # seconds: so long before its pace is known, as images are decoded and nets compiled
 
 
 def this_host() -> str:
@@ -32,7 +31,7 @@ def has_process(path: Path, summary: Mapping[str, Any], *, now: float | None = N
         summary: its `summary.json`. Runs of older versions record no `host`; the lock alone tells of them.
         now: seconds since 1970.
     """
-    locked = is_locked(path)
+    locked = is_held(path / LOCK)
     if locked:
         return True
     host = summary.get("host")
@@ -46,7 +45,7 @@ def silence(path: Path, *, now: float) -> float:
     written = [0.0]
     for file in path.iterdir():
         with suppress(OSError):  # gone in the meantime
-            if file.is_file() and file.name != ".lock":  # which whoever looks may touch
+            if file.is_file() and file.name != LOCK:  # which whoever looks may touch
                 written.append(file.stat().st_mtime)
     return now - max(written)
 

@@ -10,15 +10,15 @@ from statistics import fmean
 from typing import Any
 
 from resnet_exp.runs.find import SUMMARY, walk
-from resnet_exp.runs.folder import FAILURE, FINISHED
+from resnet_exp.runs.folder import FAILURE, FINISHED, LOCK
 from resnet_exp.runs.jobs import FILE as JOBS
-from resnet_exp.runs.jobs import Job, read_jobs
+from resnet_exp.runs.jobs import Job, has_sweep, read_jobs
 from resnet_exp.runs.known import number, recorded, what_is_known
 from resnet_exp.runs.liveness import last_rows
 
 ACTIVE = ("running", "waiting")  # what may still change by itself
 STATUSES = (*ACTIVE, "interrupted", "failed", "dead", *FINISHED)
-PREPARING = ".lock"  # all that a run has before its first step, besides its log
+PREPARING = LOCK  # all that a run has before its first step, besides its log
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,10 @@ class RunStatus:
         return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in values.items()}
 
 
-def waiting(path: Path, job: Job) -> RunStatus:
-    return RunStatus(path, study_of(path), job.name, job.seed, "waiting", steps=job.steps, work=job.work)
+def not_begun(path: Path, job: Job) -> RunStatus:
+    """A job that has no folder yet: it waits, unless its sweep has ended."""
+    status = "waiting" if has_sweep(path.parent.parent, job) else "interrupted"
+    return RunStatus(path, study_of(path), job.name, job.seed, status, steps=job.steps, work=job.work)
 
 
 def study_of(path: Path) -> str:
@@ -170,7 +172,7 @@ def statuses(folder: Path) -> list[RunStatus]:
             path = study / job.folder
             real = os.path.realpath(path)
             if real not in found and Path(real).is_relative_to(top):
-                found[real] = waiting(path, job)
+                found[real] = not_begun(path, job)
             elif real in found and found[real].steps is None:
                 found[real] = replace(found[real], steps=job.steps, work=job.work)
     return with_times(sorted(found.values(), key=lambda status: in_order(status.path.absolute())))
