@@ -7,7 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from resnet_exp.runs.diagnostics import Diagnosis, Row
-from resnet_exp.why.information import draw, sentence, shown
+from resnet_exp.why.information import draw, sentence
 from tests.helpers import make_diagnosis
 
 
@@ -105,7 +105,7 @@ def test_of_several_depths_the_deepest_twins_are_compared() -> None:
         diagnosis("resnet20", [0.9, 0.6, 0.4, 0.3], ERRORS, shortcut="A", depth=20),
     ]
     text = sentence([*deep, *PLAIN, *RESIDUAL])
-    assert "0.21 (plain8), 0.10 (plain14), 0.60 (resnet8) and 0.30 (resnet20)" in text
+    assert "0.21 (plain8), 0.10 (plain14), 0.60 (resnet8), 0.50 (resnet14) and 0.30 (resnet20)" in text
     assert "plain14's last block tells 0.40 less than resnet14 (1 seed)." in text
     assert "plain8's" not in text
 
@@ -151,5 +151,10 @@ def test_a_seed_that_diverged_is_left_out_and_named() -> None:
     draw([broken])
 
 
-def test_no_number_is_minus_nothing() -> None:
-    assert [shown(value, ".2f") for value in (-0.001, 0.0, -0.01, 0.5)] == ["0.00", "0.00", "-0.01", "0.50"]
+def test_who_reads_less_than_the_mean_image_tells_nothing() -> None:
+    lost = diagnosis("plain8", [0.9, -7.0, 0.4, -0.3], ERRORS, shortcut="none")
+    text = sentence([lost, RESIDUAL[0]])
+    assert "0.00 (plain8) and 0.60 (resnet8)" in text
+    assert "plain8's last block tells 0.60 less than resnet8 (1 seed)." in text
+    assert "At the end of stage 1 it tells 0.80 less than resnet8 (1 seed)." in text
+    assert lines(draw([lost]).axes[0], "-")[0][1] == [0.9, 0.0, 0.4, 0.0]

@@ -1,5 +1,7 @@
 """What is drawn and said of the layers' responses."""
 
+import math
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -66,3 +68,12 @@ def test_a_net_without_bn_shows_what_it_has() -> None:
     bare = diagnosis("plain8-nobn", [4.0, 3.0, 2.0, 2.0, 1.0, 1.0, 2.0], shortcut="none", norm="none")
     assert "2.00 (plain8-nobn)" in sentence([bare])
     assert lines(panels(draw([bare]))[0], "-") == [[4, 3, 2, 2, 1, 1, 2]]
+
+
+def test_a_layer_far_above_all_others_does_not_hide_them() -> None:
+    wild = diagnosis("plain8", [4000.0, 3.0, 2.0, 2.0, 1.0, 1.0, 2.0], shortcut="none")
+    assert {panel.get_yscale() for panel in panels(draw([wild, *RESIDUAL]))} == {"log"}
+    assert {panel.get_yscale() for panel in panels(draw([PLAIN, *RESIDUAL]))} == {"linear"}
+    lost = diagnosis("plain8", [math.nan] * 7, shortcut="none", seed=1)
+    assert {panel.get_yscale() for panel in panels(draw([lost]))} == {"linear"}
+    assert {panel.get_yscale() for panel in panels(draw([lost, wild]))} == {"log"}

@@ -70,7 +70,7 @@ def of_training(group: Group) -> str:
         text += f", as F itself becomes {changes} times what they were"
     cosines = [[in_last_stage(one, "cosine", step=step) for one in group.found] for step in (steps[0], steps[-1])]
     if np.isfinite(cosines).all():
-        begin, end = (mean_text(over_seeds, form="z.2f")[0] for over_seeds in cosines)  # never -0.00
+        begin, end = (mean_text(over_seeds, form="{:z.2f}".format)[0] for over_seeds in cosines)  # never -0.00
         text += f"; in the last stage its cosine with the negative gradient goes from {begin} to {end}"
     return text + "."
 

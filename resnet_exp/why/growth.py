@@ -22,7 +22,8 @@ Floats = NDArray[np.float64]
 GROWS, EXPLODES = 10.0, 1000.0
 # [Y] theorem 3.10, whose 1.467 is of the square: fully connected, BN and ReLU, width and batch without end.
 PLAIN_BN = math.sqrt(math.pi / (math.pi - 1))
-WRITTEN_OUT = 1e-4, 1e6  # beyond, a number is written with its power of ten
+MILLION = 1e6
+WRITTEN_OUT = 1e-4, 1e9  # beyond, a number is written with its power of ten
 
 
 def values(one: Diagnosis, *, key: str, step: int) -> Floats:
@@ -113,9 +114,11 @@ def weights_grew(one: Diagnosis, *, step: int) -> float:
 
 
 def number(value: float) -> str:
-    """A positive one, to two figures: `17,000`, `43`, `1.2`, `0.0086`, `3.1e-09`."""
+    """A positive one, to two figures: `88 million`, `17,000`, `43`, `1.2`, `0.0086`, `3.1e-09`."""
     if not WRITTEN_OUT[0] <= value < WRITTEN_OUT[1]:
         return f"{value:.1e}"
+    if value >= MILLION:
+        return f"{number(value / MILLION)} million"
     rounded = float(f"{value:.2g}")
     return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:.{1 - math.floor(math.log10(rounded))}f}"
 

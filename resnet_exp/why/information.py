@@ -25,6 +25,12 @@ def newest(one: Diagnosis) -> int:
     return int(one.choices["step"])
 
 
+def told(row: Row, key: str) -> float:
+    """A number of the table; of R^2 below 0, by a reader that is worse than the mean image, nothing."""
+    value = float(row[key])
+    return 0.0 if key == "r2" and value < 0 else value
+
+
 def of_step(one: Diagnosis, step: int) -> list[Row]:
     """What was measured after `step` updates, from the image on; empty if nothing was."""
     return sorted((row for row in one.rows if row["step"] == step), key=lambda row: float(row["layers"]))
@@ -34,11 +40,11 @@ def curve(one: Diagnosis, *, step: int, key: str) -> tuple[Floats, Floats]:
     """Stem and blocks: the share of all blocks that lies behind, 0 to 1, and a number of each."""
     rows = [row for row in of_step(one, step) if row["name"] != "pixels"]
     blocks = np.array([row["block"] for row in rows], float)
-    return blocks / blocks.max(initial=1), np.array([row[key] for row in rows], float)
+    return blocks / blocks.max(initial=1), np.array([told(row, key) for row in rows])
 
 
 def of_pixels(one: Diagnosis, *, key: str) -> float:
-    return next(float(row[key]) for row in one.rows if row["name"] == "pixels")
+    return next(told(row, key) for row in one.rows if row["name"] == "pixels")
 
 
 def stages(one: Diagnosis) -> int:
@@ -54,7 +60,7 @@ def at_end(group: Group, *, key: str, first: bool = False, stage: int | None = N
     found = {}
     for one in group.found:
         rows = of_step(one, 0 if first else newest(one))
-        ends = [float(row[key]) for row in rows if row["block"] and row["stage"] == (stage or stages(one))]
+        ends = [told(row, key) for row in rows if row["block"] and row["stage"] == (stage or stages(one))]
         if ends and isfinite(ends[-1]):
             found[one.subject.seed] = ends[-1]
     return found
@@ -86,7 +92,7 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
             bare(panel)
     for panel, variant in zip(panels[0], variants, strict=True):
         panel.set_title(variant, fontweight="bold")
-        panel.set_ylim(max(-0.1, min(-0.02, panel.get_ylim()[0])), 1.02)  # a reader who is worse than none is a fault
+        panel.set_ylim(-0.02, 1.02)
     for panel in panels[1]:
         panel.set_ylim(bottom=0)
         panel.set_xlabel("read behind stage")
@@ -129,24 +135,10 @@ def mark_stages(panel: Axes, found: Sequence[Diagnosis]) -> None:
     panel.set_xlim(-0.01, 1.01)
 
 
-def shown(value: float, form: str) -> str:
-    """No number is shown as -0.00."""
-    text = f"{value:{form}}"
-    return text if float(text) else text.removeprefix("-")
-
-
 def levels(groups: Sequence[Group], *, first: bool = False) -> str:
     """`0.31 (plain20) and 0.05 (plain56)`: the mean R^2 of each net's last block; empty if there is none."""
     means = [(group.name, [*at_end(group, key="r2", first=first).values()]) for group in groups]
-    return listed([f"{shown(float(np.mean(values)), '.2f')} ({name})" for name, values in means if values])
-
-
-def extremes(groups: Sequence[Group]) -> list[Group]:
-    """The shallowest and the deepest net of each kind, of groups in order of depth."""
-    kinds: dict[str, list[Group]] = {}
-    for group in groups:
-        kinds.setdefault(group.variant, []).append(group)
-    return [members[place] for members in kinds.values() for place in sorted({0, len(members) - 1})]
+    return listed([f"{np.mean(values):.2f} ({name})" for name, values in means if values])
 
 
 def compared(plain: Group, other: Group, *, key: str = "r2", first: bool = False, stage: int | None = None) -> str:
@@ -158,7 +150,7 @@ def compared(plain: Group, other: Group, *, key: str = "r2", first: bool = False
         return ""
     sign = -1 if np.mean(differences) < 0 else 1
     over = estimate([sign * value for value in differences])
-    size, known = mean_text(over.values, form=".2f" if key == "r2" else ".1f")
+    size, known = mean_text(over.values, form="{:.2f}".format if key == "r2" else "{:.1f}".format)
     unsure = over.low is not None and over.low <= 0  # the mean is not below 0
     word = "less" if sign < 0 else "more"
     unit = "" if key == "r2" else " points"
@@ -166,18 +158,18 @@ def compared(plain: Group, other: Group, *, key: str = "r2", first: bool = False
 
 
 def sentence(found: Sequence[Diagnosis]) -> str:
-    """What the last block of the shallowest and the deepest nets still tells, now and at the start; and the deepest
+    """What the last block of each net still tells, now and at the start; and the deepest
     plain net against its residual twin of each kind: image, end of the first stage, class."""
     groups = grouped(found)
     trained = any(newest(one) > 0 for one in found)
     text = []
-    if now := levels(extremes(groups)):
-        pixels = shown(float(np.mean([of_pixels(one, key="r2") for one in found])), ".2f")
+    if now := levels(groups):
+        pixels = f"{np.mean([of_pixels(one, key='r2') for one in found]):.2f}"
         text.append(
             f"From the last block's output a linear reader explains this share of the image's variance: {now};"
             f" from the pixels themselves {pixels}."
         )
-    if trained and (start := levels(extremes(groups), first=True)):
+    if trained and (start := levels(groups, first=True)):
         text.append(f"Before the first step it was {start}.")
     deepest = {other.variant: (plain, other) for plain, other in twins(groups)}  # by depth: the last one stays
     for plain, other in deepest.values():

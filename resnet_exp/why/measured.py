@@ -1,6 +1,6 @@
 """What was measured, gathered over the runs of a study: which diagnoses there are, and which are of the same net."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -98,11 +98,11 @@ def by_seed(above: Mapping[int, float], below: Mapping[int, float]) -> list[floa
     return [above[seed] / below[seed] for seed in sorted(above.keys() & below.keys())]
 
 
-def mean_text(values: Sequence[float], *, form: str = ".2f") -> tuple[str, str]:
+def mean_text(values: Sequence[float], *, form: Callable[[float], str] = "{:.2f}".format) -> tuple[str, str]:
     """The mean of a number for each seed, and what is known of it: `0.73`, `95 % interval 0.70 to 0.76, 3 seeds`."""
     over = estimate(values)
-    interval = "" if over.low is None else f"95 % interval {over.low:{form}} to {over.high:{form}}, "
-    return f"{over.mean:{form}}", f"{interval}{over.n} seed{'' if over.n == 1 else 's'}"
+    interval = "" if over.low is None or over.high is None else f"95 % interval {form(over.low)} to {form(over.high)}, "
+    return form(over.mean), f"{interval}{over.n} seed{'' if over.n == 1 else 's'}"
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import Group, by_seed, caption, grouped, listed, mean_text, twins
 
 Floats = NDArray[np.float64]
+WIDE = 100  # times the median layer: what responds more strongly would press all others flat on a linear scale
 
 
 def responses(one: Diagnosis, *, step: int, key: str = "std") -> Floats:
@@ -51,10 +52,16 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
         panels[0][column].set_title(variant, fontweight="bold")
         panels[0][column].set_xlabel("layer, in order")
         panels[1][column].set_xlabel("layer, by strength")
+    drawn = np.concatenate([last(one) for one in found])
+    finite = drawn[np.isfinite(drawn)]
+    wide = finite.size > 0 and finite.max() > WIDE * np.median(finite)
     for row in panels:
         row[0].set_ylabel("standard deviation")
         for panel in row:
-            panel.set_ylim(bottom=0)
+            if wide:
+                panel.set_yscale("log")
+            else:
+                panel.set_ylim(bottom=0)
             panel.set_xlim(left=1)
             bare(panel)
     key_of_depths(figure, colours)
@@ -89,6 +96,7 @@ ARGUMENT = Argument(
     shows=(
         "Standard deviation of each layer's output after BN and before ReLU or addition, over training images: in the"
         " order of the layers (above) and by strength (below). A line a seed; dotted: before the first step."
+        f" Logarithmic where a layer responds more than {WIDE} times as strongly as the median one."
         " After figure 7 of arXiv 1512.03385."
     ),
     draw=draw,

@@ -8,7 +8,7 @@ import numpy as np
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.why.argument import Argument, Drawing
 from resnet_exp.why.measured import Group, grouped, listed, mean_text, twins
-from resnet_exp.why.surface_figures import draw, draw_path, draw_relief
+from resnet_exp.why.surface_figures import draw, draw_path, draw_relief, plainly
 from resnet_exp.why.surface_rows import line, modes_of, rise
 
 DISTANCE = 0.25  # from the net, in norms of the weights, at which its surroundings are judged
@@ -24,7 +24,7 @@ def number_text(values: Sequence[float]) -> tuple[str, str]:
     wild = sum(not math.isfinite(value) for value in values)
     if wild:
         return "more than a number can hold", f"in {wild} of {len(values)} seeds"
-    return mean_text(values, form=".3g")
+    return mean_text(values, form=plainly)
 
 
 def in_middle(group: Group) -> str:

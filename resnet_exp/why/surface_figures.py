@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study.figure import MANY, bare, put_caption
@@ -91,8 +91,9 @@ def colour_bar(figure: Figure, drawn: Any, panels: list[Axes], *, levels: Floats
     bar.ax.yaxis.set_minor_locator(NullLocator())
 
 
-def plainly(value: float, place: int | None) -> str:
-    return f"{float(f'{value:.3g}'):g}"  # 1000, not 1e+03
+def plainly(value: float, place: int | None = None) -> str:
+    """To three figures, of which zeros at the end are dropped: `3,590`, `50`, `0.154`."""
+    return f"{float(f'{value:.3g}'):,g}"
 
 
 def ticks_of(levels: Floats) -> list[float]:
@@ -198,6 +199,9 @@ def draw_path(found: Sequence[Diagnosis]) -> Figure | None:
         panel.set_xlabel(f"component 1 ({first})")
         panel.set_ylabel(f"component 2 ({second})")
         panel.tick_params(labelsize=8)
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_locator(MaxNLocator(4))
+            axis.set_major_formatter(FuncFormatter(plainly))
     colour_bar(figure, drawn, list(panels), levels=levels, label="loss")
     put_caption(figure, caption_of([one for one in found if path(one)], groups))
     return figure
