@@ -7,7 +7,9 @@ nobody will begin.
 import atexit
 import json
 import os
+import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -67,20 +69,25 @@ def add_jobs(study: Path, jobs: Iterable[Job], *, ours: bool = False) -> None:
         replace_text(study / FILE, json.dumps(record, indent=1) + "\n")
         for lock in study.glob(SWEEPS):
             if all(job.sweep != lock.name for job in listed.values()):
-                lock.unlink(missing_ok=True)
+                remove(lock)
 
 
 def hold(study: Path) -> str:
     """Holds a lock in the study's folder until this process ends; returns its name. Who is killed leaves the file."""
-    lock = FileLock(study / f".sweep-{this_host()}-{os.getpid()}.lock")
+    lock = FileLock(study / f".sweep-{this_host()}-{os.getpid()}-{secrets.token_hex(3)}.lock")
     lock.acquire()
 
     def let_go() -> None:
-        Path(lock.lock_file).unlink(missing_ok=True)
+        remove(Path(lock.lock_file))
         lock.release()
 
     atexit.register(let_go)
     return Path(lock.lock_file).name
+
+
+def remove(lock: Path) -> None:
+    with suppress(OSError):  # it is gone; or Windows keeps it, as somebody holds it
+        lock.unlink()
 
 
 def read_jobs(study: Path) -> list[Job]:
