@@ -51,6 +51,16 @@ def test_a_sweep_of_grown_nets_names_them_as_one_would_and_draws_them(command: C
     assert "comparison: outputs/mine/report/report.html" in done.stdout
 
 
+def test_what_a_killed_save_left_is_no_checkpoint_to_go_on_from(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "outputs" / "mine" / "plain14-grown8" / "seed0"
+    path.mkdir(parents=True)
+    (path / "..checkpoint.pt.new.1-abc.tmp").touch()
+    assert command(*NET, "depth=14", "grow_from=[depth=8]").returncode == 0
+    summary = summary_of(path)
+    assert summary["choices"]["initial_weights"] == "grown from depth=8"
+    assert summary["grown"]["name"] == "plain8"
+
+
 def test_the_shallower_run_is_trained_first_where_it_is_missing(command: Command, tmp_path: Path) -> None:
     done = command(*NET, "depth=14", "grow_from=[depth=8]")
     assert done.returncode == 0, done.stderr

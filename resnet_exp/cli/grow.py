@@ -15,6 +15,7 @@ from resnet_exp.nets.deeper import check_grows
 from resnet_exp.nets.names import net_name
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import net_spec
+from resnet_exp.runs.checkpoint import has_checkpoint
 from resnet_exp.runs.folder import InUseError, RunFolder, is_alive
 from resnet_exp.settings import FREE, flatten
 
@@ -71,7 +72,7 @@ def grown_from(config: Config, *, given: set[str]) -> tuple[Config, Path]:
 
 def begins(config: Config, folder: RunFolder) -> bool:
     """Whether a training would begin: there is no checkpoint to go on from."""
-    return config.fresh or not any(folder.path.glob("*checkpoint*.pt*"))
+    return config.fresh or not has_checkpoint(folder.path)
 
 
 def trained_first(config: Config, path: Path, *, train: Callable[[Config, RunFolder], None]) -> Path:

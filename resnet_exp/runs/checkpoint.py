@@ -46,6 +46,11 @@ def keep_weights(folder: Path) -> None:
     (folder / SPARE).unlink(missing_ok=True)
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is one, damaged or not."""
+    return any((folder / name).exists() for name in (NAME, WRITTEN, SPARE))
+
+
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The newest whole checkpoint, or None if there never was one. Changes nothing: whoever only looks may do so beside
     the process that trains.
