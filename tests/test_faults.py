@@ -487,6 +487,24 @@ def test_a_stop_in_a_download_is_clean_and_what_came_is_not_trusted(tmp_path: Pa
     assert_one_message(code, err, "cifar10: missing or damaged", "MD5")
 
 
+@pytest.mark.parametrize("word", ["device=cuda:99", "init_from=weights.pt", "data.test_limit=100000"])
+def test_a_run_that_was_to_be_replaced_stays_if_the_other_cannot_begin(whole: Path, tmp_path: Path, word: str) -> None:
+    shutil.copytree(whole, run_folder(tmp_path))
+    (tmp_path / "weights.pt").write_bytes(b"none")
+    code, _, err = finish(start(tmp_path, *RUN, "fresh=true", word))
+    assert code == 1, err
+    assert_same(run_folder(tmp_path), whole)
+    assert json.loads((run_folder(tmp_path) / "summary.json").read_text())["status"] == "completed"
+
+
+def test_each_command_of_a_clusters_job_begins_afresh(tmp_path: Path) -> None:
+    words = ("-m", "hydra/launcher=parallel", *TINY, "depth=8", "fresh=true")
+    for _ in range(2):
+        code, out, err = finish(start(tmp_path, *words, env=os.environ | {"SLURM_JOB_ID": "7"}))
+        assert (code, err) == (0, "")
+        assert "already completed" not in out
+
+
 def test_a_requeued_job_goes_on_with_what_it_began_afresh(begun: Path, tmp_path: Path) -> None:
     first, again = {"SLURM_JOB_ID": "7"}, {"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}
     another, local = again | {"SLURM_JOB_ID": "8"}, {"SUBMITIT_LOCAL_JOB_ID": "9"}

@@ -94,15 +94,23 @@ def train(config: Config, folder: RunFolder, *, shallower: Path | None = None) -
     if config.grow_from is not None and shallower is None and begins(config, folder):
         shallower = trained_first(config, folder.path, train=train)
     with folder, kept_failure(folder, config), kept_log(folder.path, settings=config.to_dict()):
-        make_room(config, folder)
-        if finished(folder):  # by another process, in the meantime
+        fresh = config.fresh and not begun_in_earlier_turn(folder)
+        if not fresh and finished(folder):  # in the meantime, by another process or an earlier turn
             return
         from resnet_exp.training.run import train_run
 
-        begun_by = folder.summary.get("begun_by", job_of_turns())
-        turn, quiet = workers.place, workers.is_worker()
+        begun_by = " ".join(turns()) if fresh else folder.summary.get("begun_by", " ".join(turns()))
         with StopRequest() as stop:
-            train_run(config, folder, stop=stop, turn=turn, quiet=quiet, begun_by=begun_by, shallower=shallower)
+            train_run(
+                config,
+                folder,
+                stop=stop,
+                turn=workers.place,
+                quiet=workers.is_worker(),
+                begun_by=begun_by,
+                fresh=fresh,
+                shallower=shallower,
+            )
             if stop.signum is not None:
                 stop.leave()
         if folder.summary.get("status") == "completed":
@@ -112,16 +120,17 @@ def train(config: Config, folder: RunFolder, *, shallower: Path | None = None) -
                 log.warning("%s: keeps what it takes to go on, too: %s", folder.path, error.strerror)
 
 
-def job_of_turns() -> str:
-    """What this process is a turn of, the same in each: a cluster job, or a parallel sweep; empty if nothing."""
-    return os.environ.get("SUBMITIT_LOCAL_JOB_ID") or os.environ.get("SLURM_JOB_ID") or workers.sweep
+def turns() -> list[str]:
+    """What this process is a turn of: a cluster's job, a parallel sweep, or both."""
+    names = (os.environ.get("SUBMITIT_LOCAL_JOB_ID"), os.environ.get("SLURM_JOB_ID"), workers.sweep)
+    return [name for name in names if name]
 
 
-def make_room(config: Config, folder: RunFolder) -> None:
-    """Does what `fresh=true` asks, in the first of a job's turns: later ones go on with what that began."""
-    has_turns = {"SUBMITIT_LOCAL_JOB_ID", "SLURM_RESTART_COUNT"} & {*os.environ} or workers.is_worker()
-    if config.fresh and not (has_turns and folder.summary.get("begun_by") == job_of_turns()):
-        folder.clear()
+def begun_in_earlier_turn(folder: RunFolder) -> bool:
+    """Whether what is in the folder was begun by this very job or sweep, before it was put back into the queue or its
+    process was killed: then `fresh=true` is done, and it goes on. One job of a cluster may hold several commands."""
+    earlier = {*str(folder.summary.get("begun_by", "")).split()} & {*turns()}
+    return bool(earlier) and (earlier != {os.environ.get("SLURM_JOB_ID")} or "SLURM_RESTART_COUNT" in os.environ)
 
 
 def finished(folder: RunFolder) -> bool:

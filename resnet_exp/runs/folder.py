@@ -201,6 +201,7 @@ class RunFolder:
 
     def note_failure(self, reason: str, *, identity: Mapping[str, Any]) -> None:
         """Records that the run has failed: in its summary, or, if it has none yet, in a file that the next one removes.
+        A run that is complete stays so.
 
         Args:
             reason: one line, for a user.
@@ -208,7 +209,10 @@ class RunFolder:
         """
         failed = {"status": "failed", "reason": reason}
         with suppress(OSError):  # a full disk, of which more is said elsewhere
-            if known := self.summary:
+            known = self.summary
+            if known.get("status") in FINISHED:  # what failed was to replace it
+                return
+            if known:
                 self.summary = known | failed
             else:
                 replace_text(self.path / FAILURE, json.dumps(dict(identity) | failed) + "\n")

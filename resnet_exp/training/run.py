@@ -43,6 +43,7 @@ def train_run(
     turn: int = 0,
     quiet: bool = False,
     begun_by: str = "",
+    fresh: bool = False,
     shallower: Path | None = None,
 ) -> None:
     """`task=train`: trains one net and leaves its run folder complete, or ready to go on.
@@ -51,13 +52,14 @@ def train_run(
         stop: who looks at it knows when to end; the state is then saved.
         turn: which of several runs side by side this is.
         quiet: no bar.
-        begun_by: the cluster job in which the run began, to be recorded.
+        begun_by: what the run was begun by, to be recorded.
+        fresh: whether it begins whatever the folder holds, which then goes, once nothing can be refused any more.
         shallower: the run folder from whose weights the net is grown, if the settings say that it is and it begins.
 
     Raises:
         ValueError: the folder's checkpoint is damaged, or of a run with other settings or images.
     """
-    earlier, checkpoint = take_up(config, folder)
+    earlier, checkpoint = (None, None) if fresh else take_up(config, folder)
     parts = prepare(config, earlier=earlier, turn=turn)
     config = config.updated({"amp": parts.precision.name})  # the record says what `auto` was
     compiled = choose_compile(config.compile, parts.device)
@@ -72,6 +74,8 @@ def train_run(
         origin, metrics = go_on(state, checkpoint, folder, config=config, origin=origin, earlier=earlier)
     else:
         begun = begin(parts, config, folder, shallower=shallower, check=stop.check)
+        if fresh:
+            folder.clear()
 
     warmup_steps = paper_warmup(parts.model.spec) if config.optim.warmup_steps == "auto" else config.optim.warmup_steps
     facts = known_before(
@@ -127,7 +131,9 @@ def begin(
     Raises:
         ValueError: there are none, or they are another net's.
     """
-    if shallower:
+    if config.grow_from is not None:
+        if shallower is None:
+            raise ValueError(f"{folder.path}: its checkpoint is gone; the same command begins anew")
         grown = grow_into(parts, config, shallower, check=check)
         grown["from"] = os.path.relpath(shallower, folder.path)  # a study that is moved as a whole keeps it true
         return Begun(weights_named(config), {"grown": grown})
