@@ -66,7 +66,10 @@ def test_several_runs_of_a_study_are_asked_at_once(trained: Path, command: Comma
 
 
 def test_one_run_is_named_by_its_folder_or_its_settings(trained: Path, command: Command) -> None:
-    for words in (("from=outputs/mine/plain8/seed1",), (*NETS, "model=plain", "depth=8")):
+    """Not by what its own command said of itself: that it was to begin anew, and with how many threads."""
+    file = trained / "plain8/seed1/config.yaml"
+    file.write_text(file.read_text().replace("fresh: false", "fresh: true"))
+    for words in ((*NETS, "model=plain", "depth=8"), ("from=outputs/mine/plain8/seed1",)):
         done = command("task=diagnose", *words, "what=responses")
         assert done.returncode == 0, done.stderr
         assert "(plain8)" in done.stdout

@@ -17,7 +17,7 @@ from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import net_spec
 from resnet_exp.runs.checkpoint import has_checkpoint
 from resnet_exp.runs.folder import InUseError, RunFolder, is_alive
-from resnet_exp.settings import FREE, flatten
+from resnet_exp.settings import FREE, OF_COMMAND, flatten
 
 LOOK_EVERY = 0.5  # seconds between two looks whether another process still trains the shallower net
 
@@ -55,7 +55,7 @@ def grown_from(config: Config, *, given: set[str]) -> tuple[Config, Path]:
     own = flatten(stored)
     if not given & {"depth", "blocks"}:
         raise ValueError(f"task=grow: say how deep the net shall be, like depth={own['depth'] + 36}")
-    kept: dict[str, Any] = {key: value for key, value in own.items() if key not in {"schema", "fresh", *given}}
+    kept: dict[str, Any] = {key: value for key, value in own.items() if key not in {*OF_COMMAND, *given}}
     config = config.updated(kept | {"task": "train", "from_": None, "init_from": None, "grow_from": None})
     flat = flatten(config.to_dict())
     differing = [key for key in sorted(flat) if key == "depth" or (key not in FREE and flat[key] != own.get(key))]

@@ -6,7 +6,7 @@ from resnet_exp.config import Config
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import check_settings
 from resnet_exp.runs.schema import kept_defaults
-from resnet_exp.settings import flatten
+from resnet_exp.settings import OF_COMMAND, flatten
 
 GROUPS = ("model", "data", "experiment", "arm")  # what a run that exists has chosen already
 
@@ -50,7 +50,7 @@ def of_run(config: Config, *, given: set[str]) -> tuple[Config, Path]:
         raise ValueError(
             f"{groups[0]}=: from={config.from_} has its own net and images; data.root= says where they lie now"
         )
-    own, asked = flatten(stored), {"schema", "task", "from_", "onnx"} | given
-    config = config.updated({key: value for key, value in own.items() if key not in asked})
+    kept = {key: value for key, value in flatten(stored).items() if key not in {*OF_COMMAND, *given}}
+    config = config.updated(kept)
     check_settings(path, stored, config)
     return config, path
