@@ -15,7 +15,7 @@ from resnet_exp.cli import status as command_status
 from resnet_exp.cli.status import exit_code
 from resnet_exp.runs.checkpoint import NAME, SPARE
 from resnet_exp.runs.folder import RunFolder
-from resnet_exp.runs.jobs import Job, add_jobs, read_jobs
+from resnet_exp.runs.jobs import Job, add_jobs, read_sweeps
 from resnet_exp.runs.status import STATUSES, RunStatus
 from tests.helpers import TINY, Command, complete, finish, row_written, run_folder, start, wait_until, write_run
 
@@ -185,11 +185,11 @@ def test_a_sweep_lists_its_jobs_and_a_killed_one_is_dead(command: Command, tmp_p
     done = command("outputs", module=STATUS)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (4, "1 interrupted, 1 dead")
     study = tmp_path / "outputs" / "default"
-    before = read_jobs(study)
-    assert [(job.name, job.steps) for job in before] == [("plain8", 30000), ("resnet8", 30000)]
+    (before,) = read_sweeps(study)
+    assert [(job.name, job.steps) for job in before.jobs] == [("plain8", 30000), ("resnet8", 30000)]
     assert command("-m", *TINY, "depth=8", "model=plain,resnet", "task=describe", cwd=tmp_path).returncode == 0
     assert command("-m", *TINY, "depth=8", "model=plain", "train.steps=0.5,1", cwd=tmp_path).returncode == 1
-    assert read_jobs(study) == before, "only what is going to be trained"
+    assert read_sweeps(study) == [before], "only what is going to be trained"
 
 
 def test_pruning_says_first_and_then_does(command: Command, tmp_path: Path) -> None:

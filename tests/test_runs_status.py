@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -15,14 +16,15 @@ from resnet_exp.runs import liveness
 from resnet_exp.runs.checkpoint import NAME, SPARE
 from resnet_exp.runs.diagnostics import write_diagnosis
 from resnet_exp.runs.folder import FAILURE, InUseError, RunFolder
-from resnet_exp.runs.jobs import FILE, SWEEPS, Job, add_jobs, read_jobs
+from resnet_exp.runs.jobs import FILE, Job, add_jobs, read_sweeps
 from resnet_exp.runs.liveness import LEAST, UNPACED, has_process, this_host
 from resnet_exp.runs.prune import LOOK_BACK, prunable, prune
 from resnet_exp.runs.snapshots import snapshot_steps, write_snapshot
 from resnet_exp.runs.status import RunStatus, counted, seconds_left, status_of, statuses
 from resnet_exp.study.runs import load_run, read_study
-from tests.helpers import ROOT, make_diagnosis, wait_until, write_run
+from tests.helpers import ROOT, make_diagnosis, write_run
 
+SweepProcess: TypeAlias = "subprocess.Popen[str]"
 OLD = ROOT / "tests" / "fixtures" / "version-0.1"
 
 
@@ -147,7 +149,7 @@ def test_jobs_wait_until_they_have_a_folder_and_lists_grow(tmp_path: Path) -> No
     jobs = [Job(name, seed, 1000, work) for seed in (0, 1) for name, work in (("plain20", 1e6), ("plain110", 5e6))]
     add_jobs(study, jobs[:2])
     add_jobs(study, jobs[1:])
-    assert sorted(read_jobs(study), key=str) == sorted(jobs, key=str)
+    assert [sweep.jobs for sweep in read_sweeps(study)] == [(jobs[0],), tuple(jobs[1:])]
     write_run(study, "plain", 20, 0, [50.0], seconds_per_step=0.1, macs=1e4, choices={"batch_size": 100})
     found = statuses(tmp_path)
     assert [(s.name, s.seed, s.status) for s in found] == [
@@ -162,42 +164,88 @@ def test_jobs_wait_until_they_have_a_folder_and_lists_grow(tmp_path: Path) -> No
     assert [s.status for s in statuses(tmp_path)] == ["completed"]
 
 
-def sweep(study: Path, *, end: str) -> subprocess.Popen[str]:
-    """A process that lists a job as its own, then does a line of Python and ends."""
+def sweep(study: Path, *, jobs: str = "Job('plain20', 0, 100, 1.0)", end: str = "time.sleep(100)") -> SweepProcess:
+    """A process that lists jobs as its own, then does a line of Python and ends."""
     lines = (
         "import os, pathlib, sys, time",
         "from resnet_exp.runs.jobs import Job, add_jobs",
-        "add_jobs(pathlib.Path(sys.argv[1]), [Job('plain20', 0, 100, 1.0)], ours=True)",
+        f"add_jobs(pathlib.Path(sys.argv[1]), [{jobs}], ours=True)",
+        "print('listed', flush=True)",
         end,
     )
-    return subprocess.Popen([sys.executable, "-c", "\n".join(lines), study], text=True)
+    process = subprocess.Popen([sys.executable, "-c", "\n".join(lines), study], text=True, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "listed\n"
+    return process
+
+
+def kill(process: SweepProcess) -> None:
+    process.kill()
+    process.communicate()
+
+
+def found_in(study: Path) -> dict[str, str]:
+    return {status.name: status.status for status in statuses(study)}
 
 
 @pytest.mark.parametrize(("end", "left"), [("", 0), ("sys.exit(1)", 0), ("os.kill(os.getpid(), 9)", 1)])
 def test_a_job_waits_as_long_as_its_sweep_lives(tmp_path: Path, end: str, left: int) -> None:
     """However the sweep ends, nobody will begin its job; the lock of a killed one goes once its jobs are taken over."""
-    study = tmp_path / "mine"
-    sweep(study, end=end).wait()
-    assert [(s.status, s.steps, s.seconds_left) for s in statuses(study)] == [("interrupted", 100, None)]
-    assert len([*study.glob(SWEEPS)]) == left
-    again = sweep(study, end="time.sleep(100)")
-    wait_until(lambda: statuses(study)[0].status == "waiting", "the second sweep", process=again)
-    assert len([*study.glob(SWEEPS)]) == 1
-    again.kill()
-    again.wait()
-    assert [s.status for s in statuses(study)] == ["interrupted"]
+    sweep(tmp_path, end=end).communicate()
+    assert [(s.status, s.steps, s.seconds_left) for s in statuses(tmp_path)] == [("interrupted", 100, None)]
+    assert len([*tmp_path.glob(".sweep-*")]) == left
+    again = sweep(tmp_path)
+    assert found_in(tmp_path) == {"plain20": "waiting"}
+    assert len([*tmp_path.glob(".sweep-*")]) == 1
+    kill(again)
+    assert found_in(tmp_path) == {"plain20": "interrupted"}
 
 
-def test_another_machines_job_waits_until_its_sweep_says_that_it_has_ended(tmp_path: Path) -> None:
-    """A shared file system may not show its lock; a cluster's job has none."""
-    add_jobs(tmp_path, [Job("plain20", 0, 100, 1.0, sweep=".sweep-elsewhere-7.lock", host="elsewhere")])
-    lock = tmp_path / ".sweep-elsewhere-7.lock"
-    lock.touch()
-    assert [s.status for s in statuses(tmp_path)] == ["waiting"]
-    add_jobs(tmp_path, [Job("plain56", 0, 100, 1.0)])
-    assert [s.status for s in statuses(tmp_path)] == ["waiting", "waiting"], "its lock is named, and stays"
-    lock.unlink()
-    assert [(s.name, s.status) for s in statuses(tmp_path)] == [("plain20", "interrupted"), ("plain56", "waiting")]
+def test_a_job_of_two_sweeps_waits_for_either(tmp_path: Path) -> None:
+    first, second = sweep(tmp_path), sweep(tmp_path)
+    kill(second)
+    assert found_in(tmp_path) == {"plain20": "waiting"}
+    add_jobs(tmp_path, [Job("plain56", 0, 100, 1.0)])  # a cluster's
+    kill(sweep(tmp_path, jobs="Job('plain56', 0, 100, 1.0)"))
+    assert found_in(tmp_path) == {"plain20": "waiting", "plain56": "waiting"}
+    kill(first)
+    assert found_in(tmp_path) == {"plain20": "interrupted", "plain56": "waiting"}
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed", "running"])
+def test_what_a_sweep_is_to_take_up_again_waits_until_it_has_had_its_turn(tmp_path: Path, status: str) -> None:
+    path = write_run(tmp_path, "plain", 20, 0, [50.0], status=status, steps=1000, step=100, seconds_per_step=0.5)
+    silent_for(path, 60)
+    own = "dead" if status == "running" else status
+    process = sweep(tmp_path)
+    assert [(s.status, s.step, s.seconds_left) for s in statuses(tmp_path)] == [("waiting", 100, 450)]
+    (path / "summary.json").touch()
+    assert found_in(tmp_path) == {"plain20": own}, "it has had it"
+    silent_for(path, 60)
+    kill(process)
+    assert found_in(tmp_path) == {"plain20": own}
+
+
+def test_a_run_that_got_another_name_is_not_missed_under_the_old_one(tmp_path: Path) -> None:
+    kill(sweep(tmp_path, jobs="Job('resnet20-lr0.05', 0, 100, 1.0, 'a'), Job('plain20', 0, 100, 1.0, 'b')"))
+    kill(sweep(tmp_path, jobs="Job('resnet20', 0, 100, 1.0, 'a')"))
+    assert found_in(tmp_path) == {"resnet20": "interrupted", "plain20": "interrupted"}
+
+
+def test_another_machines_sweep_has_ended_once_its_study_is_silent_for_long(tmp_path: Path) -> None:
+    """A shared file system may not show its lock."""
+    kill(sweep(tmp_path))
+    text = (tmp_path / FILE).read_text()
+    (tmp_path / FILE).write_text(text.replace(f'"host": "{this_host()}"', '"host": "elsewhere"'))
+    path = write_run(tmp_path, "plain", 56, 0, [50.0])
+    then = time.time() - UNPACED - 60
+    os.utime(tmp_path / FILE, (then, then))
+    assert found_in(tmp_path)["plain20"] == "waiting", "one of its runs has just written"
+    silent_for(path, UNPACED + 60)
+    assert found_in(tmp_path)["plain20"] == "interrupted"
+    (path / "summary.json").touch()
+    next(tmp_path.glob(".sweep-*")).unlink()
+    assert found_in(tmp_path)["plain20"] == "interrupted", "it has said that it ended"
 
 
 def test_a_list_of_jobs_does_the_report_no_harm(tmp_path: Path, study: Path) -> None:

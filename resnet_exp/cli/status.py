@@ -16,9 +16,9 @@ from resnet_exp.runs.status import ACTIVE, RunStatus, statuses
 LOOK_EVERY = 2.0  # seconds
 DONE, GOES_ON, BROKEN = 0, 3, 4
 EPILOG = """\
-status: waiting (a sweep has listed it), running, interrupted (it was asked to stop, or its sweep ended before it
-began), failed (with its reason), dead (it says running, but no process has it any more), diverged, completed. The same
-command goes on with all but the last two.
+status: waiting (a sweep that lives will come to it), running, interrupted (it was asked to stop, or its sweep ended
+before it began), failed (with its reason), dead (it says running, but no process has it any more), diverged, completed.
+The same command goes on with all but the last two.
 
 --json prints a list of objects with the keys path, study, name, seed, status, step, steps, train_error, test_error (in
 percent, of the last row), images_per_second, seconds_per_step, seconds_left, work (multiply-adds of an update), host,

@@ -33,8 +33,9 @@ from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.table import net_spec
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.jobs import Job, add_jobs
+from resnet_exp.settings import fingerprint
 
-OUR_LAUNCHERS = ("basic", "parallel")  # whose jobs end with the sweep; a cluster's do not
+LOCAL = ("BasicLauncher", "ParallelLauncher", "JoblibLauncher")  # whose jobs end with the sweep; a cluster's do not
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +71,7 @@ class StudyCallback(Callback):
                 say_only(config, self.jobs)
                 sys.exit(0)
         if config.task == "train":
-            launcher = config.hydra.runtime.choices.get("hydra/launcher")
-            list_jobs(self.jobs, ours=launcher in OUR_LAUNCHERS)
+            list_jobs(self.jobs, ours=str(config.hydra.launcher.get("_target_")).endswith(LOCAL))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Redraws the study's comparison, in whichever process the job ran."""
@@ -241,7 +241,8 @@ def list_jobs(jobs: Sequence[Config], *, ours: bool) -> None:
             if job.study == study:
                 spec = net_spec(job.net, image_size=job.data.image_size)
                 macs = sum(cost.macs for cost in costs_of(spec, num_classes=1, image_size=job.data.image_size))
-                listed.append(Job(job.name, job.seed, job.train.steps, work=macs * job.train.batch_size))
+                work, which = macs * job.train.batch_size, fingerprint(job.to_dict())
+                listed.append(Job(job.name, job.seed, job.train.steps, work, which))
         with suppress(OSError):  # a folder that cannot be written: the first job says it
             add_jobs(Path("outputs", study), listed, ours=ours)
 

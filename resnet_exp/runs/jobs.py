@@ -1,14 +1,15 @@
-"""`.jobs.json` in the folder of a study: what sweeps are to train there, written before their first job begins.
+"""`.jobs.json` in the folder of a study: what sweeps are to train there, each listed before its first job begins.
 
-Jobs that end with their sweep name a lock that it holds as long as it lives: so one that waits is told from one that
-nobody will begin.
+A sweep whose jobs end with it holds a lock as long as it lives: so a job that waits is told from one that nobody will
+begin.
 """
 
 import atexit
 import json
 import os
 import secrets
-from collections.abc import Iterable
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,12 +17,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from resnet_exp.files import replace_text
-from resnet_exp.runs.liveness import this_host
+from resnet_exp.runs.liveness import UNPACED, this_host
 from resnet_exp.runs.locks import is_held
 
 FILE, SCHEMA = ".jobs.json", 2
 GUARD = ".jobs.lock"  # held by whoever writes the list
-SWEEPS = ".sweep-*.lock"
 
 
 @dataclass(frozen=True)
@@ -32,26 +32,67 @@ class Job:
         name: of its folder in the study.
         steps: updates.
         work: multiply-adds of one update's forward pass, about.
-        sweep: the lock, in the study's folder, that its sweep holds. None: a cluster begins it, whoever lives, or a
-            version listed it that held none.
-        host: the machine of that sweep.
+        settings: equal to those of another job if both are the same run, whatever their folders are called.
     """
 
     name: str
     seed: int
     steps: int
     work: float
-    sweep: str | None = None
-    host: str | None = None
+    settings: str = ""
 
     @property
     def folder(self) -> Path:
         """Of the run, in the study's."""
         return Path(self.name, f"seed{self.seed}")
 
+    def is_same(self, other: "Job") -> bool:
+        return self.folder == other.folder or (bool(self.settings) and self.settings == other.settings)
 
-def add_jobs(study: Path, jobs: Iterable[Job], *, ours: bool = False) -> None:
-    """Adds jobs to those of earlier sweeps; one with the same folder is replaced.
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one command is to train in a study.
+
+    Args:
+        jobs: in order.
+        began: when it listed them, in seconds since 1970.
+        lock: the file in the study's folder that it holds. None: a cluster begins its jobs, whoever lives.
+        host: its machine.
+    """
+
+    jobs: tuple[Job, ...]
+    began: float
+    lock: str | None = None
+    host: str | None = None
+
+    def lives(self, study: Path) -> bool:
+        """Whether it will begin those of its jobs that have not begun, as far as can be told.
+
+        Another machine's lock may not be seen here: then it has ended once nothing was written in the study for long.
+        """
+        if self.lock is None:
+            return True
+        file = study / self.lock
+        if not file.exists():
+            return False
+        held = is_held(file)
+        if held is False and self.host == this_host():
+            return False
+        return bool(held) or time.time() - last_written(study) < UNPACED
+
+
+def last_written(study: Path) -> float:
+    """When a sweep or one of the runs last wrote into a study, in seconds since 1970."""
+    times = [0.0]
+    for file in (study / FILE, *study.glob("*/seed*/*")):
+        with suppress(OSError):  # gone in the meantime
+            times.append(file.stat().st_mtime)
+    return max(times)
+
+
+def add_jobs(study: Path, jobs: Sequence[Job], *, ours: bool = False) -> None:
+    """Lists the jobs of a sweep; from the lists of sweeps that have ended go those that are the same runs.
 
     Args:
         ours: nobody begins them once this process has ended. It holds a lock from now on.
@@ -61,15 +102,17 @@ def add_jobs(study: Path, jobs: Iterable[Job], *, ours: bool = False) -> None:
     """
     study.mkdir(parents=True, exist_ok=True)
     with FileLock(study / GUARD):
-        if ours:
-            sweep, host = hold(study), this_host()
-            jobs = [replace(job, sweep=sweep, host=host) for job in jobs]
-        listed = {job.folder: job for job in (*read_jobs(study), *jobs)}
-        record = {"schema": SCHEMA, "jobs": [asdict(job) for job in listed.values()]}
+        listed = []
+        for sweep in read_sweeps(study):
+            replaced = (sweep.lock is None and not ours) or not sweep.lives(study)
+            left = [job for job in sweep.jobs if not (replaced and any(job.is_same(new) for new in jobs))]
+            if left:
+                listed.append(replace(sweep, jobs=tuple(left)))
+            elif sweep.lock:
+                remove(study / sweep.lock)
+        listed.append(Sweep(tuple(jobs), time.time(), hold(study) if ours else None, this_host()))
+        record = {"schema": SCHEMA, "sweeps": [asdict(sweep) for sweep in listed]}
         replace_text(study / FILE, json.dumps(record, indent=1) + "\n")
-        for lock in study.glob(SWEEPS):
-            if all(job.sweep != lock.name for job in listed.values()):
-                remove(lock)
 
 
 def hold(study: Path) -> str:
@@ -90,21 +133,12 @@ def remove(lock: Path) -> None:
         lock.unlink()
 
 
-def read_jobs(study: Path) -> list[Job]:
-    """The jobs of a study's sweeps; none if there is no list that can be read."""
+def read_sweeps(study: Path) -> list[Sweep]:
+    """The sweeps of a study; none if there is no list that can be read. Older versions' told no sweep from another."""
     try:
-        entries = json.loads((study / FILE).read_text())["jobs"]
         return [
-            Job(str(e["name"]), int(e["seed"]), int(e["steps"]), float(e["work"]), e.get("sweep"), e.get("host"))
-            for e in entries
+            Sweep(tuple(Job(**job) for job in sweep["jobs"]), sweep["began"], sweep["lock"], sweep["host"])
+            for sweep in json.loads((study / FILE).read_text())["sweeps"]
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-def has_sweep(study: Path, job: Job) -> bool:
-    """Whether somebody will begin a job, as far as can be told: another machine's lock may not be seen here."""
-    if job.sweep is None:
-        return True
-    lock = study / job.sweep
-    return lock.exists() and (is_held(lock) is not False or job.host != this_host())

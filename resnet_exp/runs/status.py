@@ -12,12 +12,13 @@ from typing import Any
 from resnet_exp.runs.find import SUMMARY, walk
 from resnet_exp.runs.folder import FAILURE, FINISHED, LOCK
 from resnet_exp.runs.jobs import FILE as JOBS
-from resnet_exp.runs.jobs import Job, has_sweep, read_jobs
+from resnet_exp.runs.jobs import Job, read_sweeps
 from resnet_exp.runs.known import number, recorded, what_is_known
 from resnet_exp.runs.liveness import last_rows
 
 ACTIVE = ("running", "waiting")  # what may still change by itself
-STATUSES = (*ACTIVE, "interrupted", "failed", "dead", *FINISHED)
+UNDONE = ("interrupted", "failed", "dead")  # what the same command goes on with
+STATUSES = (*ACTIVE, *UNDONE, *FINISHED)
 PREPARING = LOCK  # all that a run has before its first step, besides its log
 
 
@@ -66,10 +67,28 @@ class RunStatus:
         return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in values.items()}
 
 
-def not_begun(path: Path, job: Job) -> RunStatus:
-    """A job that has no folder yet: it waits, unless its sweep has ended."""
-    status = "waiting" if has_sweep(path.parent.parent, job) else "interrupted"
-    return RunStatus(path, study_of(path), job.name, job.seed, status, steps=job.steps, work=job.work)
+def listed(job: Job, path: Path, status: RunStatus | None, *, lives: bool, since: float) -> RunStatus:
+    """A job of a sweep, as it is now: what the sweep has not come to waits as long as it lives.
+
+    Args:
+        path: of its run.
+        status: of the run, if it has a folder.
+        lives: whether its sweep does.
+        since: when that was listed, in seconds since 1970.
+    """
+    if status is None:
+        word = "waiting" if lives else "interrupted"
+        return RunStatus(path, study_of(path), job.name, job.seed, word, steps=job.steps, work=job.work)
+    if status.steps is None:
+        status = replace(status, steps=job.steps, work=job.work)
+    if lives and status.status in UNDONE and said_at(path) < since:
+        status = replace(status, status="waiting", reason=None)
+    return status
+
+
+def said_at(path: Path) -> float:
+    """When a run last said how it is, in seconds since 1970."""
+    return max((file.stat().st_mtime for name in (SUMMARY, FAILURE) if (file := path / name).exists()), default=0.0)
 
 
 def study_of(path: Path) -> str:
@@ -168,13 +187,13 @@ def statuses(folder: Path) -> list[RunStatus]:
             except ValueError:  # another program's, or nothing of a run is left but its lock
                 continue
     for study in studies:
-        for job in read_jobs(study):
-            path = study / job.folder
-            real = os.path.realpath(path)
-            if real not in found and Path(real).is_relative_to(top):
-                found[real] = not_begun(path, job)
-            elif real in found and found[real].steps is None:
-                found[real] = replace(found[real], steps=job.steps, work=job.work)
+        # Those that live last: a job waits if any of its sweeps will begin it.
+        for lives, sweep in sorted(((sweep.lives(study), sweep) for sweep in read_sweeps(study)), key=lambda s: s[0]):
+            for job in sweep.jobs:
+                path = study / job.folder
+                real = os.path.realpath(path)
+                if real in found or Path(real).is_relative_to(top):
+                    found[real] = listed(job, path, found.get(real), lives=lives, since=sweep.began)
     return with_times(sorted(found.values(), key=lambda status: in_order(status.path.absolute())))
 
 
