@@ -1,5 +1,6 @@
 """Runs side by side: cores divided, stopped together, and nobody left behind."""
 
+import json
 import os
 import signal
 import time
@@ -9,7 +10,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from omegaconf import OmegaConf
 
 from resnet_exp import cores
 from resnet_exp.cli.workers import count_cores, share_cores
@@ -109,7 +109,8 @@ def test_jobs_side_by_side_compute_what_they_compute_in_turn(command: Command, t
     for name in NAMES[1:]:
         files = [outputs / study / name / "seed0" / "metrics.csv" for study in ("turn", "side")]
         assert files[0].read_bytes() == files[1].read_bytes()
-        assert OmegaConf.load(files[1].with_name("config.yaml")).threads == threads
+        summary = json.loads(files[1].with_name("summary.json").read_text())
+        assert summary["environment"]["threads"] == threads
         assert f"{name}/seed0: step 3/6" in done.stdout
         assert f"| {name} " in done.stdout
     assert "comparison: " in done.stdout
@@ -132,6 +133,19 @@ def test_a_stopped_sweep_saves_every_run_and_goes_on(tmp_path: Path, to_all: boo
     assert (code, err) == (0, "")
     assert out.count("resuming at step") == 2
     assert statuses(tmp_path / "outputs" / "default") == ["completed"] * 3
+
+
+def test_a_run_that_was_begun_alone_keeps_its_threads_in_a_sweep(tmp_path: Path) -> None:
+    words = ("-m", *(word for word in LONG if word != "threads=1"), "model=plain", "depth=8")
+    alone = start(tmp_path, *words, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    wait_until(row_written(run_folder(tmp_path, "plain8"), 20), "the first row", process=alone)
+    alone.terminate()
+    assert finish(alone)[0] == 143
+    code, out, err = finish(start(tmp_path, *words, "hydra/launcher=parallel"))
+    assert (code, err) == (0, "")
+    assert "resuming at step" in out
+    assert "threads: 1 ->" not in out
+    assert json.loads((run_folder(tmp_path, "plain8") / "summary.json").read_text())["environment"]["threads"] == 1
 
 
 def test_workers_whose_sweep_was_killed_save_their_runs_and_end(tmp_path: Path) -> None:

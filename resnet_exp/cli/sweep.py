@@ -4,6 +4,7 @@ import copy
 import itertools
 import logging
 import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -62,7 +63,7 @@ class StudyCallback(Callback):
             extra = [key.partition("@")[0] for key in swept if key not in NAMED]
             more = [f"name=${{run_name:{','.join(extra)}}}"] if extra else []
             with read_write(config), open_dict(config):
-                more += divide_cores(config, choices)
+                divide_cores(config, choices)
                 config.hydra.overrides.hydra += more
             self.given = {*choices}
             in_order = expand(config)  # anew: the seed may have moved
@@ -195,15 +196,15 @@ def seed_first(config: DictConfig, swept: list[str]) -> None:
             config.hydra.overrides.task = [*seeds, *(task for task in tasks if task not in seeds)]
 
 
-def divide_cores(config: DictConfig, choices: dict[str, list[str]]) -> list[str]:
-    """Of jobs side by side each gets its share of the cores, unless `threads` says otherwise: what to add to them."""
+def divide_cores(config: DictConfig, choices: dict[str, list[str]]) -> None:
+    """Of jobs side by side each gets its share of the cores, unless `threads` or a run that goes on says otherwise."""
     if "n_jobs" not in config.hydra.launcher:  # they come one after another, or where cores are not ours to count
-        return []
+        return
     launcher, jobs = config.hydra.launcher, math.prod(map(len, choices.values()))
     gpus = 0 if config.device == "cpu" else count_gpus()
     per_gpu = launcher.get("runs_per_gpu", 1)
     launcher.n_jobs, threads = workers.share_cores(at_once=launcher.n_jobs, jobs=jobs, gpus=gpus, runs_per_gpu=per_gpu)
-    return [] if "threads" in choices else [f"threads={threads}"]
+    os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: str) -> list[Config]:
