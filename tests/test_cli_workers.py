@@ -25,6 +25,7 @@ from tests.helpers import (
     row_written,
     run_folder,
     start,
+    start_fresh,
     statuses,
     wait_until,
 )
@@ -146,6 +147,19 @@ def test_a_run_that_was_begun_alone_keeps_its_threads_in_a_sweep(tmp_path: Path)
     assert "resuming at step" in out
     assert "threads: 1 ->" not in out
     assert json.loads((run_folder(tmp_path, "plain8") / "summary.json").read_text())["environment"]["threads"] == 1
+
+
+def test_a_stopped_sweep_that_nobody_reads_any_more_saves_every_run(tmp_path: Path) -> None:
+    """As `| tee log`, which ctrl-C ends, too."""
+    process = start_fresh(tmp_path, *SWEEP, *LONG)
+    for name in NAMES[:2]:
+        wait_until(row_written(run_folder(tmp_path, name), 20), "the first row", process=process)
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=120) == 130
+    assert statuses(tmp_path / "outputs" / "default") == ["interrupted"] * 2
 
 
 def test_workers_whose_sweep_was_killed_save_their_runs_and_end(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import re
 import sys
+from contextlib import suppress
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
@@ -19,7 +20,8 @@ class JobFailedError(Exception):
 
 def fail(text: str, *, where: str = "") -> None:
     """Prints an error the way every command of ours does."""
-    print(f"error{f' in {where}' if where else ''}: {text}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # nobody is left to read it
+        print(f"error{f' in {where}' if where else ''}: {text}", file=sys.stderr, flush=True)
 
 
 def explain(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hydra.core.utils import JobReturn, configure_log, filter_overrides, setup_globals
 from hydra.plugins.launcher import Launcher
@@ -101,7 +101,8 @@ class Sweep:
                 if end in ends:
                     self.end(ends[end])
             if self.screen:
-                self.screen.draw(now=not self.running and not self.goes_on)
+                with suppress(OSError):  # the terminal is gone, the runs are not
+                    self.screen.draw(now=not self.running and not self.goes_on)
 
     @property
     def goes_on(self) -> bool:
@@ -158,13 +159,20 @@ class Sweep:
                 workers.listens(job.process.pid)
             elif line and stream.named:
                 self.make_room()
-                print(line, file=stream.target, flush=True)
+                say(line, stream.target)
             elif line and not self.screen:
-                print(f"{job.where}: {line}", file=stream.target, flush=True)
+                say(f"{job.where}: {line}", stream.target)
         if stream.source.closed:
             job.streams.remove(stream)
 
     def make_room(self) -> None:
         """Before a line is printed that is to stay."""
         if self.screen:
-            self.screen.table.clear()
+            with suppress(OSError):
+                self.screen.table.clear()
+
+
+def say(line: str, target: TextIO) -> None:
+    """Prints a line, if anybody is left to read it: runs go on without a reader, or are about to save."""
+    with suppress(OSError):
+        print(line, file=target, flush=True)

@@ -31,7 +31,7 @@ def stop_at_once(signum: int, frame: FrameType | None) -> None:
     """
     if workers.tell_workers(signum):
         return
-    workers.end_workers()
+    workers.end_workers(getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has but the one
     with suppress(Exception):  # they may be in use just now, or the terminal is gone
         sys.stdout.flush()
         if bar_is_open():

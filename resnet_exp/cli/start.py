@@ -43,8 +43,8 @@ def leave(code: int) -> None:
     for signum in ASKING:
         if signal.getsignal(signum) != signal.SIG_IGN:
             signal.signal(signum, signal.SIG_DFL)  # a second one does not wait for what follows
-    end_workers()  # idle by now; without their sweep they would wait for minutes
-    atexit._run_exitfuncs()
+    end_workers(signal.SIGTERM)  # of a sweep that something unforeseen ended: they save their runs
+    atexit._run_exitfuncs()  # which wait for them
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # a pipe that nobody reads, a full disk
             stream.flush()

@@ -71,11 +71,11 @@ def listens(pid: int) -> None:
             os.kill(pid, signal.SIGTERM)
 
 
-def end_workers() -> None:
-    """Ends the workers at once, whatever they do."""
+def end_workers(signum: int) -> None:
+    """Ends the workers: by SIGTERM those that train save their runs, by SIGKILL nobody does anything more."""
     for pid in list(pids):
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signum)
 
 
 def become(*, number: int, of: str) -> None:
