@@ -241,6 +241,7 @@ def test_a_sweep_trains_draws_skips_and_survives_a_failing_job(command: Command,
     finished = sorted(file.parent.parent.name for file in (tmp_path / "outputs" / "mixed").rglob("summary.json"))
     assert finished == ["resnet20-train_limit50"] * 2
     assert re.findall(r"#\d : .*(seed=\d)", mixed.stdout) == ["seed=0"] * 2 + ["seed=1"] * 2
+    assert "comparison: outputs/mixed/report/report.html" in mixed.stdout, "of those that succeeded"
 
 
 def test_a_run_that_compiles_nothing_imports_no_compiler(tmp_path: Path) -> None:

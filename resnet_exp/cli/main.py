@@ -176,9 +176,15 @@ def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
 
 
 def result(job: JobReturn) -> Any:
-    """What a job returned, or the error that ended it; Hydra's own says it on the screen once more."""
+    """What a job returned, or the error that ended it; Hydra's own says it on the screen once more.
+
+    A job of a sweep has said it itself, and the sweep goes on to its end.
+    """
     if job.status == JobStatus.COMPLETED:
         return job._return_value
+    if isinstance(job._return_value, JobFailedError):
+        workers.incomplete = True
+        return None
     raise job._return_value
 
 
@@ -203,11 +209,13 @@ def main() -> None:
     except BrokenPipeError:  # `| head` has seen enough
         sys.exit(1)
     except Exception as error:
-        if show_traceback and not isinstance(error, JobFailedError):
+        if show_traceback:
             raise
         if workers.asked is None:  # else that signal ended a worker that had not begun, and the sweep with it
-            of_sweep = "not every job of this sweep succeeded; the same command runs only what is missing"
-            fail(of_sweep if isinstance(error, JobFailedError) else explain(error))
+            fail(explain(error))
             sys.exit(1)
     if workers.asked is not None:
         raise Stopped(workers.asked)
+    if workers.incomplete:
+        fail("not every job of this sweep succeeded; the same command runs only what is missing")
+        sys.exit(1)

@@ -17,6 +17,7 @@ from resnet_exp.cores import count_cores
 
 asked: int | None = None  # the signal by which this sweep or this worker was asked to stop
 failed = False  # whether a job of this sweep has failed that ends it (stop_on_failure=true)
+incomplete = False  # whether any job of this sweep has failed
 left = False  # whether the jobs of this sweep go on without it
 place = 0  # of this worker among those that run at once, from 0
 sweep = ""  # which sweep this worker belongs to; empty: none
