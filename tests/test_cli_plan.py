@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,20 @@ def test_it_is_said_where_disk_or_memory_are_too_small(settings: Settings, monke
     ]
     monkeypatch.setattr(plan, "free_disk", lambda: 2 * 10**9)
     assert plan.warnings(job, due, at_once=1) == ["disk: 3 GB are needed, 2 GB are free; make room first"]
+    monkeypatch.setattr(plan, "free_disk", lambda: 5 * 10**9)
+    training = [replace(forecast, passing=2 * 10**9) for forecast in due]
+    assert plan.warnings(job, training, at_once=1) == []
+    assert plan.warnings(job, training, at_once=2)[0] == "disk: 7 GB are needed, 5 GB are free; make room first"
+
+
+def test_of_several_gpus_each_holds_its_share_of_the_runs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    due = [Forecast(1.0, "probed", 3 * 10**9, 1)] * 8
+    monkeypatch.setattr("resnet_exp.training.forecast.free_bytes", lambda config: 10 * 10**9)
+    monkeypatch.setattr(plan, "count_gpus", lambda: 4)
+    job = settings(*TINY, *NET, "device=auto")
+    assert plan.warnings(job, due, at_once=8) == []
+    assert "four at a time need about 12 GB" in plan.warnings(job, due, at_once=16)[0]
+    assert "four at a time need about 12 GB" in plan.warnings(settings("device=cuda:0"), due, at_once=4)[0]
 
 
 # The command.

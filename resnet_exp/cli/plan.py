@@ -3,6 +3,7 @@
 Trains nothing and writes nothing.
 """
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from resnet_exp.cli.grow import begins, shallower_in
 from resnet_exp.cli.text import aligned, duration, size
 from resnet_exp.config import Config
+from resnet_exp.cores import count_gpus
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.folder import FINISHED, RunFolder
 from resnet_exp.runs.known import number, what_is_known
@@ -189,14 +191,16 @@ def warnings(config: Config, due: "Sequence[Forecast]", *, at_once: int) -> list
     from resnet_exp.training.forecast import free_bytes
 
     disk, free = sum(forecast.disk for forecast in due), free_disk()
+    disk += sum(sorted(forecast.passing for forecast in due)[-at_once:])
     lines = [f"disk: {size(disk)} are needed, {size(free)} are free; make room first"] if disk > free else []
-    memory = sum(sorted(forecast.memory for forecast in due)[-at_once:])
+    on_one = math.ceil(at_once / max(1, count_gpus())) if config.device == "auto" else at_once  # they take GPUs in turn
+    memory = sum(sorted(forecast.memory for forecast in due)[-on_one:])
     room = free_bytes(config)
     if room is not None and memory > room:
-        many = f"{in_words(at_once)} at a time need " if at_once > 1 else "it needs "
+        many = f"{in_words(on_one)} at a time need " if on_one > 1 else "it needs "
         lines.append(
             f"memory: {many}about {size(memory)}, {size(room)} are free; set a smaller train.batch_size"
-            + (" or hydra.launcher.n_jobs" if at_once > 1 else "")
+            + (" or hydra.launcher.n_jobs" if on_one > 1 else "")
         )
     return lines
 

@@ -89,15 +89,16 @@ def seconds_side_by_side(times: Sequence[float], *, at_once: int) -> float:
     return max(places)
 
 
-def disk_bytes(costs: Sequence[LayerCost], length: TrainConfig, *, momentum: bool) -> int:
-    """What a run's checkpoints and snapshots take at its end.
+def disk_bytes(costs: Sequence[LayerCost], length: TrainConfig, *, momentum: bool) -> tuple[int, int]:
+    """What a run's checkpoints and snapshots take once it is complete, and at most while it trains.
 
     Args:
         costs: of the net's layers.
     """
     saves = -(-length.steps // length.save_every)
-    snapshots = sum(step <= length.steps for step in length.snapshots)
-    return min(2, saves) * checkpoint_bytes(costs, momentum=momentum) + snapshots * snapshot_bytes(costs)
+    snapshots = sum(step <= length.steps for step in length.snapshots) * snapshot_bytes(costs)
+    going_on = min(2, saves) * checkpoint_bytes(costs, momentum=momentum)
+    return snapshots + checkpoint_bytes(costs, momentum=False), snapshots + going_on
 
 
 def shortened(spec: NetSpec, *, blocks: int) -> NetSpec:

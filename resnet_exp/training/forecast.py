@@ -54,12 +54,14 @@ class Forecast:
         source: `measured` or `probed`.
         memory: bytes at most, of the computer's or its GPU's memory.
         disk: bytes that its checkpoints and snapshots will take beyond what they take now.
+        passing: bytes that they take beyond that while it trains.
     """
 
     seconds: float
     source: str
     memory: int
     disk: int
+    passing: int = 0
 
 
 @dataclass(frozen=True)
@@ -170,13 +172,9 @@ def forecast(run: Prepared, pace: Pace, *, program: int) -> Forecast:
     on_cpu = run.device.type == "cpu"
     memory = program + max(loading, kept + memory) if on_cpu else kept + memory
     costs = costs_of(run.spec, num_classes=run.num_classes, image_size=size)
-    disk = disk_bytes(costs, config.train, momentum=momentum)
-    return Forecast(
-        seconds_left(config.train, run.images, step=ahead.step, pace=pace),
-        pace.source,
-        memory,
-        max(0, disk - ahead.written),
-    )
+    kept, most = (max(0, size - ahead.written) for size in disk_bytes(costs, config.train, momentum=momentum))
+    seconds = seconds_left(config.train, run.images, step=ahead.step, pace=pace)
+    return Forecast(seconds, pace.source, memory, kept, most - kept)
 
 
 def free_bytes(config: Config) -> int | None:
