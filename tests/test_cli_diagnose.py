@@ -65,6 +65,13 @@ def test_several_runs_of_a_study_are_asked_at_once(trained: Path, command: Comma
     assert not (tmp_path / "outputs" / "mine").exists()
 
 
+def test_a_study_and_its_copy_are_two(trained: Path, command: Command) -> None:
+    shutil.copytree(trained, trained.with_name("copy"))
+    done = command("-m", "task=diagnose", "from=outputs", "what=responses")
+    assert done.returncode == 0, done.stderr
+    assert len(list(trained.parent.rglob("responses.csv"))) == 4
+
+
 def test_one_run_is_named_by_its_folder_or_its_settings(trained: Path, command: Command) -> None:
     """Not by what its own command said of itself: that it was to begin anew, and with how many threads."""
     file = trained / "plain8/seed1/config.yaml"

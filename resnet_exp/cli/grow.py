@@ -87,6 +87,16 @@ def trained_first(config: Config, path: Path, *, train: Callable[[Config, RunFol
         Stopped: while waiting.
     """
     shallow, folder = shallower_in(path.parent.parent, config)
+    in_turn(folder, lambda: train(shallow, RunFolder(folder)))
+    return folder
+
+
+def in_turn(folder: Path, train: Callable[[], None]) -> None:
+    """Trains a run, after another process that is training it.
+
+    Raises:
+        Stopped: while waiting.
+    """
     while True:
         if is_alive(folder):
             log.info("waiting for %s, which another process is training", "/".join(folder.parts[-2:]))
@@ -95,10 +105,9 @@ def trained_first(config: Config, path: Path, *, train: Callable[[Config, RunFol
                     time.sleep(LOOK_EVERY)
                     stop.check()
         try:
-            train(shallow, RunFolder(folder))
+            return train()
         except InUseError:  # it was quicker
             continue
-        return folder
 
 
 def shallower_in(study: Path, config: Config) -> tuple[Config, Path]:

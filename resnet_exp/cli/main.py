@@ -21,7 +21,7 @@ from resnet_exp.cli import compose, launchers, workers
 from resnet_exp.cli.compose import to_config
 from resnet_exp.cli.diagnose import diagnose
 from resnet_exp.cli.evaluate import evaluate
-from resnet_exp.cli.grow import begins, grown_from, trained_first
+from resnet_exp.cli.grow import begins, grown_from, in_turn, trained_first
 from resnet_exp.cli.logs import TRACEBACK, kept_failure, kept_log
 from resnet_exp.cli.messages import JobFailedError, explain, fail
 from resnet_exp.cli.names import about, named_in, unresolved
@@ -70,6 +70,8 @@ def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) 
         from resnet_exp.compute.export import export
 
         return log.info("exported: %s", export(config, path))
+    if workers.is_worker():  # a run of this sweep that is grown from this one may train it just now
+        return in_turn(path, lambda: train(config, folder))
     return train(config, folder)
 
 

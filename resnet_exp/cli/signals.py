@@ -68,6 +68,7 @@ class StopRequest(Stop):
             if REQUEUE is not None and callable(signal.getsignal(REQUEUE)):
                 ours.append(signal.Signals(REQUEUE))
             self.before = {signum: signal.signal(signum, self.request) for signum in ours}
+            self.signum = workers.asked  # again: it may have come before there was anybody to hear it
         return self
 
     def __exit__(self, *exception: object) -> None:

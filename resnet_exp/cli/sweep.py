@@ -47,7 +47,7 @@ class StudyCallback(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Ends a command that cannot be done before Hydra makes its folder, and one that is to say what it would do."""
         with refusals():
-            job = check(without_hydra(config), given=named_in(config.hydra.overrides.task))
+            job, _ = check(without_hydra(config), given=named_in(config.hydra.overrides.task))
             if job.dry_run:
                 plan.dry_run([job])
                 sys.exit(0)
@@ -67,7 +67,8 @@ class StudyCallback(Callback):
                 config.hydra.overrides.hydra += more
             self.given = {*choices}
             in_order = expand(config)  # anew: the seed may have moved
-            self.jobs = check_jobs(in_order, more=more, config_name=config_name or "config")
+            self.folders = check_jobs(in_order, more=more, config_name=config_name or "config")
+            self.jobs = [*self.folders.values()]
             if any(job.dry_run for job in self.jobs):
                 say_only(config, self.jobs)
                 sys.exit(0)
@@ -91,9 +92,9 @@ class StudyCallback(Callback):
                 explain_study(folder)
         if config.task not in ("train", "grow"):
             return
-        for study in dict.fromkeys(f"outputs/{job.study}" for job in self.jobs):
+        for study in dict.fromkeys(folder.parent.parent for folder in self.folders):
             # Once more: of jobs side by side, the last to draw may have looked before the last to end.
-            if shown := update_report(Path(study)):
+            if shown := update_report(study):
                 print(shown)
 
 
@@ -117,32 +118,32 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return settings
 
 
-def check(composed: DictConfig, *, given: set[str]) -> Config:
-    """The typed settings of one job, if it can be done.
+def check(composed: DictConfig, *, given: set[str]) -> tuple[Config, Path]:
+    """The typed settings of one job, if it can be done, and the folder of the run that it is about.
 
     Raises:
         ValueError: a value is impossible, the run folder holds a run with other settings, or the images are missing.
     """
-    config = settings_of(composed, given=given)
+    config, folder = of_its_run(composed, given=given)
     if config.task != "export":  # the one task that needs none
         check_folder(config.data)
-    return config
+    return config, folder
 
 
-def settings_of(composed: DictConfig, *, given: set[str]) -> Config:
-    """The typed settings of one job: those of the run that it is about."""
+def of_its_run(composed: DictConfig, *, given: set[str]) -> tuple[Config, Path]:
+    """The typed settings of one job, those of the run that it is about, and that run's folder."""
     config = to_config(composed)
     run_folder = Path(study_dir(root=composed), config.name, f"seed{config.seed}")
     if config.task == "diagnose":
-        return runs_of(config, run_folder, given=given)[0][0]
+        return runs_of(config, run_folder, given=given)[0]
     if config.task == "grow":
-        return grown_from(config, given=given)[0]
+        return grown_from(config, given=given)
     if config.from_:
-        return of_run(config, given=given)[0]
+        return of_run(config, given=given)
     check_source("weights", config.weights)
     if config.task != "describe" and not config.weights:
         settled(config, RunFolder(run_folder), given=given)
-    return config
+    return config, run_folder
 
 
 def expand(config: DictConfig) -> dict[str, list[str]]:
@@ -207,8 +208,8 @@ def divide_cores(config: DictConfig, choices: dict[str, list[str]]) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
-def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: str) -> list[Config]:
-    """Composes and checks every job.
+def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: str) -> dict[Path, Config]:
+    """Composes and checks every job: their settings by the folders of the runs that they are about.
 
     Args:
         more: overrides for all of them.
@@ -216,15 +217,15 @@ def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: s
     Raises:
         ValueError: a job's settings are impossible, or two jobs would share a run folder.
     """
-    folders: dict[tuple[str, int], str] = {}
-    jobs = []
+    words: dict[Path, str] = {}
+    jobs = {}
     for values in itertools.product(*choices.values()):
         overrides = [f"{key}={value}" for key, value in zip(choices, values, strict=True)]
         composed = compose(config_name, overrides=[*more, *overrides])
-        job = check(composed, given={*choices})
-        jobs.append(job)
+        job, folder = check(composed, given={*choices})
+        jobs[folder] = job
         this = " ".join(overrides)
-        other = folders.setdefault((f"{job.study}/{job.name}", job.seed), this)
+        other = words.setdefault(folder.resolve(), this)
         if other != this:
             raise ValueError(f"two jobs of this sweep are the same run, {job.name} seed {job.seed}:\n{other}\n{this}")
     return jobs
