@@ -16,7 +16,7 @@ import pytest
 import torch
 from torchvision import datasets
 
-from resnet_exp.data import synthetic
+from resnet_exp.data import sets, synthetic
 from resnet_exp.data.classes import count_classes
 from resnet_exp.data.sets import (
     Dataset,
@@ -206,6 +206,35 @@ def test_balanced_order_keeps_every_image_of_uneven_classes() -> None:
     order = balanced_order(labels)
     assert torch.equal(order.sort().values, torch.arange(75))
     assert torch.bincount(labels[order[:15]]).tolist() == [5, 5, 5]
+
+
+def uneven(monkeypatch: pytest.MonkeyPatch, counts: list[int]) -> None:
+    """In place of the synthetic images so many of each class, one pixel each, by which they can be told apart."""
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    images = torch.arange(3 * len(labels)).to(torch.uint8).view(-1, 1, 1, 3)
+    names = [f"class {index}" for index in range(len(counts))]
+    whole = ((images, labels), (images, labels), names)
+    monkeypatch.setattr(sets, "load_arrays", lambda config, device: whole)
+
+
+def test_no_class_is_held_out_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    uneven(monkeypatch, [1000] * 9 + [5])
+    kept = load_dataset(data_config("synthetic", val_size=49))
+    assert kept.val is not None
+    assert torch.bincount(kept.val.labels).tolist() == [5] * 9 + [4]
+    assert torch.bincount(kept.train.labels).tolist() == [995] * 9 + [1]
+    for val_size in (50, 500):
+        with pytest.raises(ValueError, match=f"val_size={val_size}: that holds out every training image") as refused:
+            load_dataset(data_config("synthetic", val_size=val_size, train_limit=100))
+        assert str(refused.value).endswith("of class 9 (5); each class must keep one")
+    uneven(monkeypatch, [5, 9, 5])
+    with pytest.raises(ValueError, match=r"of class 0 \(5\) and of 1 more;"):
+        load_dataset(data_config("synthetic", val_size=18))
+
+
+def test_a_limit_may_leave_classes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    uneven(monkeypatch, [10, 10, 0, 10])  # of one there is none to keep
+    assert load_dataset(data_config("synthetic", val_size=6, train_limit=2)).train.labels.tolist() == [0, 1]
 
 
 def test_statistics_are_those_of_the_training_pixels(shapes: Dataset) -> None:

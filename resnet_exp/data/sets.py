@@ -83,7 +83,8 @@ def load_dataset(config: DataConfig, *, device: torch.device = CPU) -> Dataset:
         device: where they will be trained on, for which there must be room; they are loaded on the CPU.
 
     Raises:
-        ValueError: the data are missing, damaged, fewer than asked for, or do not fit into memory.
+        ValueError: the data are missing, damaged, fewer than asked for, or do not fit into memory, or a class would
+            keep no training image.
     """
     check_folder(config)
     train, test, classes = load_arrays(config, device=device)
@@ -92,6 +93,7 @@ def load_dataset(config: DataConfig, *, device: torch.device = CPU) -> Dataset:
     if config.val_size or config.train_limit is not None:
         order = balanced_order(whole.labels)
         held_out, limit = config.val_size, config.train_limit
+        check_classes_kept(whole.labels, order[held_out:], classes=classes, val_size=held_out)
         train_split = whole.take(order[held_out:] if limit is None else order[held_out : held_out + limit])
         val_split = whole.take(order[:held_out]) if held_out else None
     else:
@@ -185,6 +187,20 @@ def balanced_order(labels: Tensor) -> Tensor:
     counts = torch.bincount(labels)
     rank = torch.cat([torch.arange(int(count)) for count in counts])  # of each image within its class
     return by_class[torch.argsort(rank, stable=True)]
+
+
+def check_classes_kept(labels: Tensor, kept: Tensor, *, classes: list[str], val_size: int) -> None:
+    """Raises ValueError if a class of `labels` (N,) has no image among those that are `kept`, which are indices.
+
+    As many images of each class are held out, so a rare class is the first to be used up. To hold out in proportion
+    would part the images of older runs otherwise, and none of these could be taken up again.
+    """
+    before, after = (torch.bincount(some, minlength=len(classes)).tolist() for some in (labels, labels[kept]))
+    lost = [f"{name} ({had})" for name, had, has in zip(classes, before, after, strict=True) if had and not has]
+    if lost:
+        more = f" and of {len(lost) - 1} more" if len(lost) > 1 else ""
+        whole = f"that holds out every training image of {lost[0]}{more}"
+        raise ValueError(f"data.val_size={val_size}: {whole}; each class must keep one")
 
 
 def pixel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
