@@ -143,6 +143,18 @@ def test_running_errors_over_other_stretches_are_not_comparable(tmp_path: Path) 
         check(tmp_path)
 
 
+def test_a_run_that_diverges_before_its_first_row_was_due_is_comparable(tmp_path: Path) -> None:
+    """Weights are looked at with every checkpoint, which may come before a row does."""
+    write_run(tmp_path, "plain", 20, 0, [50.0, 40.0], steps=200)
+    early = write_run(tmp_path, "plain", 20, 1, [90.0], steps=200, status="diverged")
+    table = (early / "metrics.csv").read_text()
+    (early / "metrics.csv").write_text(table.replace("\n100,", "\n50,"))
+    check(tmp_path)
+    (early / "metrics.csv").write_text(table.replace("\n100,", "\n50,") + table.splitlines()[1] + "\n")
+    with pytest.raises(ValueError, match=r"steps between rows: 100 \(plain20/seed0\), 50 \(plain20/seed1\)"):
+        check(tmp_path)
+
+
 def test_several_nets_under_one_name_are_not_seeds_of_one(tmp_path: Path) -> None:
     for depth, seed in ((20, 0), (56, 1)):
         folder = write_run(tmp_path, "plain", depth, seed, [50.0], name="mine")

@@ -13,6 +13,17 @@ NOT_COMPARED = ("compile", "deterministic", "memory_format", "bottleneck_stride"
 SHOWN = 3  # differences that a refusal names
 
 
+def steps_between_rows(run: Run) -> str | None:
+    """What the running error is a mean over; None where no row tells.
+
+    The row of a run that diverged stands where it was noticed, at its next checkpoint perhaps. If there is no other, it
+    does not say when the next would have come; nor does that matter, as its final error is that of guessing.
+    """
+    if not run.rows or (run.status == "diverged" and run.rows == 1):
+        return None
+    return f"{run.metrics['step'][0]:g}"
+
+
 def choices_of(run: Run) -> dict[str, Any]:
     """All recorded choices that must agree, by what they are called in a message."""
     summary = run.summary
@@ -23,8 +34,7 @@ def choices_of(run: Run) -> dict[str, Any]:
         "training images": summary["n_train"],
         "width": summary.get("width"),
         "steps": summary["steps"],
-        # What the running error is a mean over.
-        "steps between rows": f"{run.metrics['step'][0]:g}" if run.rows else None,
+        "steps between rows": steps_between_rows(run),
         **{key: value for key, value in summary["choices"].items() if key not in NOT_COMPARED},
     }
 
