@@ -20,6 +20,7 @@ from resnet_exp.settings import flatten
 
 SCHEMA = 3
 DRAWN = "drawn from the seed"  # where a run's weights are from by default
+ZEROED = "residual branches, where there are any, start at zero"  # how it is said that they do
 GROWN = "grown from"  # how it is said of a net that begins as a shallower one computes
 # Settings whose default has changed, and the default since then: schema number, then value by key.
 NEW_DEFAULTS: dict[int, dict[str, Any]] = {2: {"data.border": "mean", "optim.warmup_steps": "auto"}}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_exp.nets.table import paper_warmup
+from resnet_exp.runs.schema import DRAWN, ZEROED
 from resnet_exp.study.identity import is_as_called, spec_of
 from resnet_exp.study.runs import recorded
 
@@ -103,6 +104,12 @@ def warms_up_as_published(steps: int, summary: Mapping[str, Any]) -> bool:
     return spec is None or steps == paper_warmup(spec)
 
 
+def begins_as_published(initialisation: str, summary: Mapping[str, Any]) -> bool:
+    """Whether no residual branch starts at zero; a plain net has none that could."""
+    spec = spec_of(summary)
+    return ZEROED not in initialisation or (spec is not None and spec.shortcut == "none")
+
+
 # The recipe of [P1] 4.2, what distorts a number most first.
 CHECKS = (
     Check("dataset.name", lambda name, _: name in DATASETS, "another data set ({})", missing="data set not recorded"),
@@ -111,9 +118,13 @@ CHECKS = (
     equal("width", 16, what="width"),
     Check("net", lambda _, summary: is_as_called(summary), "another net than the published one of its name"),
     # 45,000 are left with 5,000 for validation; the paper does not say which its final nets used.
+    Check("choices.initial_weights", lambda whose, _: whose == DRAWN, "first weights that were not drawn ({})"),
+    Check("choices.initialisation", begins_as_published, "residual branches that start at zero"),
     Check("n_train", lambda images, _: images >= 45_000, "{:,} training images instead of at least 45,000"),
     Check("n_test", lambda images, _: images >= 10_000, "{:,} test images instead of 10,000"),
     Check("choices.augmentation", lambda how, _: how != "none", "no augmentation"),
+    # Whether or not training is augmented, a test then sees the middle of the image alone.
+    Check("choices.padding", lambda border, _: border != "none", "resized crops instead of crops of the padded image"),
     equal("choices.batch_size", 128, what="batch size"),
     equal("choices.lr", 0.1, what="learning rate"),
     equal("choices.milestones", [32_000, 48_000], what="milestones"),

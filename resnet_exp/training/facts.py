@@ -17,7 +17,7 @@ from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.names import family
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.runs.origin import Origin
-from resnet_exp.runs.schema import SCHEMA
+from resnet_exp.runs.schema import SCHEMA, ZEROED
 
 
 def describe_device(device: torch.device) -> str:
@@ -105,7 +105,7 @@ def choices(config: Config, *, environment: dict[str, Any], warmup_steps: int) -
     normalisation = "mean and standard deviation of each channel of the training split"
     if config.data.mean and config.data.std:
         normalisation = f"mean {written(config.data.mean)}, standard deviation {written(config.data.std)}"
-    zero_init = "; residual branches, where there are any, start at zero" if config.zero_init else ""
+    zero_init = f"; {ZEROED}" if config.zero_init else ""
     return {
         "batch_size": config.train.batch_size,
         "batch_norm_images": config.train.batch_size,  # [P1] used two GPUs: 64 images each
