@@ -369,7 +369,13 @@ def test_the_bootstrap_is_of_every_resample_there_is() -> None:
     got = bootstrap(estimate(first), estimate(second))
     assert got == pytest.approx(np.percentile(all_of_them, [2.5, 97.5]), abs=0.1)
     assert got == bootstrap(estimate(first), estimate(second))  # drawn alike each time
-    assert bootstrap(estimate([8.0, 8.0]), estimate([9.0, 9.0])) == (1.0, 1.0)
+
+
+def test_equal_values_define_no_bootstrap_interval() -> None:
+    """Of two nets whose seeds all diverged, or of a run that was counted twice, nothing says how far apart they are."""
+    assert bootstrap(estimate([90.0, 90.0]), estimate([90.0, 90.0])) is None
+    assert bootstrap(estimate([8.0, 8.0]), estimate([9.0, 9.0])) is None
+    assert bootstrap(estimate([8.0, 8.0]), estimate([9.0, 11.0])) == (1.0, 3.0)  # one spread is enough
 
 
 def test_the_bootstrap_of_many_seeds_is_welchs_interval() -> None:

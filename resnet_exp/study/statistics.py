@@ -196,12 +196,14 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Differenc
 
 
 def bootstrap(first: Estimate, second: Estimate) -> tuple[float, float] | None:
-    """The interval of the difference that resampling the seeds of each arm gives; None with one seed in an arm.
+    """The interval of the difference that resampling the seeds of each arm gives.
+
+    None with one seed in an arm, or if neither arm has any spread: then every resample gives the same difference.
 
     It asks for no distribution, but of few seeds it is too narrow: resamples hold none but the values that are there.
     Percentiles over RESAMPLES, each arm by itself, as Agarwal et al. take them (arXiv 2108.13264, section 4).
     """
-    if first.n < 2 or second.n < 2:
+    if first.sd is None or second.sd is None or first.sd == second.sd == 0:
         return None
 
     def difference(one: Any, other: Any, axis: int) -> Any:
