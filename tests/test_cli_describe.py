@@ -40,6 +40,12 @@ def test_a_row_says_output_cost_shares_and_receptive_field(command: Command) -> 
     assert line_of(out, "fc ")[-1] == "all"
 
 
+def test_no_published_size_stands_beside_another_net(command: Command) -> None:
+    out = command("task=describe", "model=resnet20", "width=8").stdout
+    assert "68,050" in line_of(out, "resnet20 ")
+    assert "published" not in out
+
+
 def test_nets_side_by_side_end_in_one_table_and_one_drawing(command: Command, tmp_path: Path) -> None:
     done = command("-m", "model=plain34,resnet34,vgg19", "task=describe")
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,5 +1,7 @@
 """Published sizes, and nets side by side."""
 
+from dataclasses import replace
+
 import pytest
 
 from resnet_exp.config import NetConfig
@@ -7,6 +9,7 @@ from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.names import net_name
 from resnet_exp.nets.table import MODELS, net_spec
 from resnet_exp.study.sizes import PublishedSize, SizedNet, load_published_sizes, published_size, size_table
+from tests.helpers import of_model
 
 
 def nets_by_name() -> dict[str, str]:
@@ -18,10 +21,10 @@ def nets_by_name() -> dict[str, str]:
 @pytest.mark.parametrize("name", load_published_sizes())
 def test_the_runners_nets_have_the_published_sizes(name: str) -> None:
     """To the digits that are published; two differ by more, as the papers' own numbers do."""
-    known, settings = load_published_sizes()[name], MODELS[nets_by_name()[name]]
-    of_imagenet = settings.get("layout") in ("imagenet", "vgg")
-    size, classes = (224, 1000) if of_imagenet else (32, 10)
-    spec = net_spec(NetConfig(**({"width": 16} | settings)), image_size=size)
+    known = load_published_sizes()[name]
+    size, classes = known.image_size, known.classes
+    spec = net_spec(of_model(nets_by_name()[name]), image_size=size)
+    assert published_size(SizedNet(name, spec, size, classes, params=0, macs=0)) == known
     if known.parameters and spec.depth < 1000:  # a net of 1,001 layers takes long to build
         params = sum(cost.params for cost in costs_of(spec, num_classes=classes, image_size=size)) / 1e6
         assert params == pytest.approx(float(known.parameters), abs=0.03 if params > 1 else 0.005)
@@ -31,9 +34,36 @@ def test_the_runners_nets_have_the_published_sizes(name: str) -> None:
 
 
 def test_what_is_published_is_said_in_words() -> None:
-    assert str(published_size("vgg19")) == ("19.6 billion multiply-adds (He et al. 2015, arXiv 1512.03385, figure 3)")
-    assert str(PublishedSize("1.7", "0.3", "someone")) == "1.7 million parameters, 0.3 billion multiply-adds (someone)"
-    assert published_size("resnet26") is None
+    assert str(load_published_sizes()["vgg19"]) == (
+        "19.6 billion multiply-adds (He et al. 2015, arXiv 1512.03385, figure 3)"
+    )
+    both = PublishedSize(16, 32, 10, "1.7", "0.3", "someone")
+    assert str(both) == "1.7 million parameters, 0.3 billion multiply-adds (someone)"
+
+
+def sized(model: str, *, image_size: int = 32, classes: int = 10, **changes: object) -> SizedNet:
+    """A net and its images; what it takes is left out."""
+    spec = net_spec(of_model(model, **changes), image_size=image_size)
+    return SizedNet(net_name(spec), spec, image_size, classes, params=0, macs=0)
+
+
+def test_a_published_size_is_of_one_width_number_of_classes_and_architecture() -> None:
+    assert published_size(sized("resnet20")) == load_published_sizes()["resnet20"]
+    assert published_size(sized("resnet20", image_size=16)) == load_published_sizes()["resnet20"]
+    assert published_size(sized("resnet20", width=8)) is None
+    assert published_size(sized("resnet20", classes=100)) is None
+    assert published_size(sized("resnet", depth=26)) is None
+    whole = sized("resnet20")
+    head = replace(whole.spec.head, hidden=(64,))
+    assert published_size(replace(whole, spec=replace(whole.spec, head=head))) is None
+    assert published_size(sized("resnet20", channels=(16, 32, 128))) is None
+
+
+def test_published_multiply_adds_are_for_images_of_one_size() -> None:
+    known = load_published_sizes()["imagenet-resnet34"]
+    assert published_size(sized("resnet34", image_size=224, classes=1000)) == known
+    assert published_size(sized("resnet34", image_size=64, classes=1000)) is None
+    assert published_size(sized("resnet34", image_size=224, classes=20)) is None
 
 
 def test_nets_stand_side_by_side_beside_what_is_published_for_that_image() -> None:

@@ -30,7 +30,7 @@ def describe_net(config: Config, *, given: Collection[str]) -> SizedNet:
     foot = (size.name, f"{size.spec.depth} layers", "", f"{size.params:,}", "", f"{size.macs:,}", "", "")
     print("\n".join(aligned([HEAD, *rows, foot], words=WORDS)))
     print(f"for one image of {size.image_size}x{size.image_size} and {size.num_classes:,} classes")
-    if published := published_size(size.name):
+    if published := published_size(size):
         print(f"published: {published}")
     if config.data.name == "image_folder":
         print(folder_line(config))

@@ -26,13 +26,17 @@ def family(spec: NetSpec) -> str:
     )
 
 
+def width_of(spec: NetSpec) -> int:
+    """The `width=` of a net: of its stem or, where it has none, of its first stage."""
+    return spec.stem.channels if spec.stem else spec.stages[0].channels
+
+
 def usual(spec: NetSpec) -> NetSpec | None:
     """The net that its family, depth and width alone mean; None if there is none of that depth."""
     layout, block = layout_of(spec), "v1" if spec.order == "post" else "v2"
-    width = spec.stem.channels if spec.stem else spec.stages[0].channels
     image_size = isqrt(spec.stem.inputs // 3) if layout == "mlp" and spec.stem else 2 ** len(spec.stages)
     try:
-        net = NetConfig(spec.depth, block, spec.shortcut, spec.block.narrow > 1, width, layout, spec.norm)
+        net = NetConfig(spec.depth, block, spec.shortcut, spec.block.narrow > 1, width_of(spec), layout, spec.norm)
         return net_spec(net, image_size=image_size)
     except ValueError:
         return None

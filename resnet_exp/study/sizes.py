@@ -2,10 +2,11 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from resnet_exp.nets.names import is_usual, width_of
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.study.cells import Table
 
@@ -17,10 +18,16 @@ class PublishedSize:
     """The size of one net as its authors give it; None where they do not.
 
     Args:
+        width: of the net, as `width=` has it.
+        image_size: pixels a side of the image that the multiply-adds are for.
+        classes: that the net tells apart.
         parameters: in millions, as many digits as published.
-        multiply_adds: in billions, for one image of 224x224, likewise. The papers call them FLOPs.
+        multiply_adds: in billions, for one image, likewise. The papers call them FLOPs.
     """
 
+    width: int
+    image_size: int
+    classes: int
     parameters: str | None
     multiply_adds: str | None
     source: str
@@ -49,22 +56,39 @@ def load_published_sizes() -> dict[str, PublishedSize]:
     """By our names for the nets, see `nets.table.net_name`."""
     with FILE.open(encoding="utf-8", newline="") as file:
         return {
-            row["net"]: PublishedSize(row["parameters"] or None, row["multiply_adds"] or None, row["source"])
+            row["net"]: PublishedSize(
+                int(row["width"]),
+                int(row["image_size"]),
+                int(row["classes"]),
+                row["parameters"] or None,
+                row["multiply_adds"] or None,
+                row["source"],
+            )
             for row in csv.DictReader(file, strict=True)
         }
 
 
-def published_size(name: str) -> PublishedSize | None:
-    """Of one net, like `imagenet-plain34`; None if nobody gives it."""
-    return load_published_sizes().get(name)
+def published_size(size: SizedNet) -> PublishedSize | None:
+    """What is published of this very net on such images; None if nothing is.
+
+    The name alone does not say it: a net of another width or number of classes, or with a stage, stem or head of its
+    own, has another size. On images of another size the parameters alone are the published ones.
+    """
+    known = load_published_sizes().get(size.name)
+    if known is None or not is_usual(size.spec):
+        return None
+    if (width_of(size.spec), size.num_classes) != (known.width, known.classes):
+        return None
+    if size.image_size != known.image_size:
+        known = replace(known, multiply_adds=None)
+    return known if known.parameters or known.multiply_adds else None
 
 
 def size_table(sizes: Sequence[SizedNet]) -> Table:
     """Nets side by side, beside what is published of them."""
     rows = []
     for size in sizes:
-        known = published_size(size.name)
-        as_published = known.multiply_adds if known and size.image_size == 224 else None
+        known = published_size(size)
         rows.append(
             [
                 size.name,
@@ -72,7 +96,7 @@ def size_table(sizes: Sequence[SizedNet]) -> Table:
                 f"{size.params:,}",
                 f"{known.parameters} million" if known and known.parameters else "-",
                 f"{size.macs:,}",
-                f"{as_published} billion" if as_published else "-",
+                f"{known.multiply_adds} billion" if known and known.multiply_adds else "-",
                 f"{size.image_size}x{size.image_size}",
                 f"{size.num_classes:,}",
             ]
