@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from resnet_exp.runs import known
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.schema import SCHEMA
-from resnet_exp.study import runs as study_runs
+from resnet_exp.runs.status import status_of
 from resnet_exp.study.arms import group_arms
 from resnet_exp.study.describe import flags
 from resnet_exp.study.runs import load_run, read_metrics, read_study
@@ -136,8 +137,17 @@ def test_a_run_that_ends_while_it_is_read_is_not_dead(tmp_path: Path, monkeypatc
         (path / "summary.json").write_text(json.dumps(summary | {"status": "completed"}))
         return False
 
-    monkeypatch.setattr(study_runs, "has_process", ends)
+    monkeypatch.setattr(known, "has_process", ends)
     assert load_run(path).status == "completed"
+
+
+@pytest.mark.parametrize("said", ["running", "interrupted", "failed", "completed", "diverged"])
+def test_a_report_and_the_list_of_runs_agree_on_a_run(tmp_path: Path, said: str) -> None:
+    path = write_run(tmp_path, "plain", 20, 0, [50.0], status=said)
+    ended = said in ("completed", "diverged")
+    with RunFolder(path):  # one that was interrupted or failed prepares to go on
+        assert load_run(path).status == status_of(path).status == (said if ended else "running")
+    assert load_run(path).status == status_of(path).status == ("dead" if said == "running" else said)
 
 
 def test_reading_leaves_no_trace(tmp_path: Path) -> None:

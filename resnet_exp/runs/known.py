@@ -1,7 +1,7 @@
 """What the files of a run folder say of the run, whatever state it and they are in; nothing is written."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,27 @@ def what_is_known(path: Path) -> tuple[Mapping[str, Any], str, str | None]:
     summary = read(file)
     if not isinstance(summary.get("status"), str) or not isinstance(summary.get("seed"), int):
         return before_its_summary(path, damaged=file.exists() and not summary)
+    summary, status = as_it_is(path, summary, again=lambda: read(file) or summary)
+    return summary, status, one_line(summary.get("reason")) if status == "failed" else None
+
+
+def as_it_is(path: Path, summary: dict[str, Any], *, again: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """What a run's `summary.json` says, and the status that the run has.
+
+    It is `running` as long as a process has it, also where the summary says still `interrupted` or `failed`, as it does
+    while the run prepares to go on; and `dead` if the summary alone says that it runs.
+
+    Args:
+        summary: what the file says.
+        again: reads the file once more: the run may have ended between the two looks.
+    """
     status = str(summary["status"])
     if status not in FINISHED and has_process(path, summary if status == "running" else {}):
-        return summary, "running", None
+        return summary, "running"
     if status == "running":
-        summary = read(file) or summary  # again: it may have ended between the two looks
+        summary = again()
         status = "dead" if summary.get("status") == "running" else str(summary.get("status"))
-    return summary, status, one_line(summary.get("reason")) if status == "failed" else None
+    return summary, status
 
 
 def before_its_summary(path: Path, *, damaged: bool) -> tuple[Mapping[str, Any], str, str | None]:

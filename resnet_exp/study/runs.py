@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from resnet_exp.runs.find import run_folders
 from resnet_exp.runs.folder import FINISHED
-from resnet_exp.runs.liveness import has_process
+from resnet_exp.runs.known import as_it_is
 from resnet_exp.runs.schema import upgrade_summary
 
 Floats = NDArray[np.float64]
@@ -33,7 +33,7 @@ class Run:
 
     Args:
         summary: its `summary.json`, with what older versions left out.
-        status: that of the summary, but `dead` where it says `running` and no process trains it any more.
+        status: as `resnet-exp-status` shows it, see `runs.known.as_it_is`.
         metrics: the columns of its `metrics.csv`, each (rows,).
     """
 
@@ -110,10 +110,7 @@ def load_run(path: Path) -> Run:
         ValueError: its `summary.json` or `metrics.csv` is not one of ours, or of a newer version.
     """
     file = path / "summary.json"
-    summary = read_summary(file)
-    if summary["status"] == "running" and not has_process(path, summary):
-        summary = read_summary(file)  # again: it may have ended between the two looks
-    status = "dead" if summary["status"] == "running" and not has_process(path, summary) else str(summary["status"])
+    summary, status = as_it_is(path, read_summary(file), again=lambda: read_summary(file))
     return Run(path, summary, status, read_metrics(path / "metrics.csv"))
 
 
