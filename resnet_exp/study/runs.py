@@ -53,7 +53,7 @@ class Run:
 
     @property
     def chance(self) -> float:
-        """The error of guessing, in %."""
+        """The error of guessing in %, as if all classes were equally frequent, which no run records."""
         return 100 * (1 - 1 / (self.summary["dataset"].get("classes") or 10))
 
     def final(self, key: str) -> float | None:
