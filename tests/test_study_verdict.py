@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scipy import stats
@@ -131,6 +132,27 @@ def test_the_sentence_names_failed_runs_and_equal_errors(tmp_path: Path) -> None
     )
     assert "2 of 4 runs diverged" in text
     assert "resnet nets: inconclusive, the training error of 56 layers is the same as that of 20 (" in text
+
+
+def test_plain_nets_of_both_versions_are_one_finding(tmp_path: Path) -> None:
+    for depth in (20, 56):
+        write_run(tmp_path, "plain", depth, 0, [float(depth)], shortcut="none")
+        write_run(tmp_path, "plain", depth, 0, [float(depth)], suffix="-v2", shortcut="none", block="v2")
+        write_run(tmp_path, "resnet", depth, 0, [9.0])
+        write_run(tmp_path, "preact", depth, 0, [9.0], block="v2")
+    said = "; plain and plain-v2 nets are of the same layers in the same order: one finding, not two."
+    assert sentence(arms(tmp_path)).endswith(said)
+    assert sentence(arms(tmp_path)).count("one finding") == 1, "a residual net of v1 is another than one of v2"
+
+
+@pytest.mark.parametrize("changed", [{"width": 8}, {"suffix": "-v2-lr0.05"}])
+def test_plain_nets_that_differ_in_more_than_the_version_are_two_findings(tmp_path: Path, changed: Any) -> None:
+    for depth in (20, 56):
+        write_run(tmp_path, "plain", depth, 0, [float(depth)], shortcut="none")
+        other = {"suffix": "-v2", "shortcut": "none", "block": "v2"} | changed
+        write_run(tmp_path, "plain", depth, 0, [float(depth)], **other)
+    assert "plain-v2" in sentence(arms(tmp_path))
+    assert "one finding" not in sentence(arms(tmp_path))
 
 
 def test_equal_errors_are_never_a_verdict_and_the_sentence_says_why(tmp_path: Path) -> None:

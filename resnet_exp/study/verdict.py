@@ -3,11 +3,12 @@
 The primary error is the running training error: that it rises is what overfitting cannot explain ([P1] section 1).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from resnet_exp.study.arms import Arm
 from resnet_exp.study.describe import flags
+from resnet_exp.study.identity import spec_of
 from resnet_exp.study.statistics import MARGIN, Difference, Estimate, Verdict, judge, paired, welch
 
 PRIMARY = "train_error_last_tenth"
@@ -54,6 +55,18 @@ def by_family(arms: list[Arm], *, margin: float = MARGIN) -> list[Comparison]:
     return [comparison for pair in pairs if (comparison := compare(*pair, margin=margin))]
 
 
+def of_the_same_layers(first: Arm, second: Arm) -> bool:
+    """Whether two arms are plain nets of which one has blocks of v1, the other of v2, and which differ in nothing else.
+
+    Without a shortcut it does not matter where a block begins. The two are one net, but that in ImageNet's layout one
+    pools behind the first activation, the other before it.
+    """
+    one, other = (spec_of(arm.runs[0].summary) for arm in (first, second))
+    if one is None or other is None or one.shortcut != "none" or first.setting != second.setting:
+        return False
+    return one.order != other.order and replace(one, order=other.order) == other
+
+
 def sentence(arms: list[Arm], *, margin: float = MARGIN) -> str:
     """The verdict in plain words: of each variant its shallowest finished net against its deepest one."""
     widest: dict[str, Comparison] = {}
@@ -65,6 +78,9 @@ def sentence(arms: list[Arm], *, margin: float = MARGIN) -> str:
     if not widest:
         return "No verdict yet: it takes two finished nets of one kind and different depths."
     text = "; ".join(f"{variant} nets: {clause(comparison)}" for variant, comparison in widest.items())
+    same = [(one.variant, other.variant) for one, other in combinations(arms, 2) if of_the_same_layers(one, other)]
+    both = [f"{one} and {other}" for one, other in dict.fromkeys(same) if {one, other} <= widest.keys()]
+    text += "".join(f"; {names} nets are of the same layers in the same order: one finding, not two" for names in both)
     return f"{text[0].upper()}{text[1:]}."
 
 
