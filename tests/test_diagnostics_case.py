@@ -1,5 +1,6 @@
 """A run that is questioned: its weights at every step that was kept, and the same images for all."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from resnet_exp.nets.init import initialise
 from resnet_exp.nets.network import Network
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.snapshots import read_snapshot, snapshot_file
-from tests.helpers import TINY, Settings, run
+from tests.helpers import TINY, Settings, run, run_until
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,19 @@ def test_weights_that_were_not_drawn_are_known_from_a_snapshot_alone(
         config = settings(*TINY, "model=plain20", f"init_from={trained[1]}", f"train.snapshots={snapshots}")
         run(config, path)
         assert open_case(config, path).steps == steps
+
+
+def test_a_snapshot_beyond_the_newest_checkpoint_is_left_out(settings: Settings, tmp_path: Path) -> None:
+    config = settings(*TINY, "model=plain20", "train.snapshots=[2,5]")
+    run_until(config, tmp_path / "begun", stop_at=3)
+    run(config, tmp_path / "whole")
+    shutil.copy(snapshot_file(tmp_path / "whole", 5), snapshot_file(tmp_path / "begun", 5))
+    case = open_case(config, tmp_path / "begun")
+    assert (case.steps, case.step) == ([0, 2, 3], 3)
+    for file in (tmp_path / "begun").glob("checkpoint*"):  # killed before the first save
+        file.unlink()
+    case = open_case(config, tmp_path / "begun")
+    assert (case.steps, case.step) == ([0], 0)
 
 
 def test_every_run_is_asked_about_the_same_images(trained: tuple[Config, Path], settings: Settings) -> None:

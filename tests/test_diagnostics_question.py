@@ -1,6 +1,7 @@
 """How a question is asked: once, piece by piece, and after a stop from where it was."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from resnet_exp.diagnostics import question as question_module
 from resnet_exp.diagnostics.case import Case, open_case
 from resnet_exp.diagnostics.question import Question, ask
-from resnet_exp.runs.diagnostics import Row, read_diagnosis
+from resnet_exp.runs.diagnostics import Row, read_diagnosis, write_diagnosis
 from resnet_exp.training.stop import Stopped
 from tests.helpers import TINY, Settings
 
@@ -64,6 +65,16 @@ def test_what_depends_on_other_choices_or_weights_is_measured_again(case: Case, 
     another = open_case(settings(*TINY, "model=plain20", "seed=1"), case.path)
     ask(other.question, another, check=go_on, fresh=False)
     assert other.measured == [0, 1, 2, 3] * 2
+
+
+def test_what_was_measured_beyond_the_newest_checkpoint_is_measured_again(case: Case) -> None:
+    """As an older version did where a snapshot was newer."""
+    numbers = Numbers()
+    found = ask(numbers.question, case, check=go_on, fresh=False)
+    for step in (0, 7):
+        write_diagnosis(case.path, replace(found, rows=[row | {"step": step} for row in found.rows]))
+        ask(numbers.question, case, check=go_on, fresh=False)
+        assert numbers.measured == [0, 1, 2, 3] * (2 if step else 1)
 
 
 def test_after_a_stop_it_goes_on(case: Case) -> None:

@@ -63,8 +63,13 @@ class Case:
 
     @property
     def steps(self) -> list[int]:
-        """Those whose weights are known, rising: the first, every snapshot's, the newest checkpoint's."""
-        known = {*snapshot_steps(self.path), *([] if self.last is None else [self.step])}
+        """Those whose weights are known, rising: the first, every snapshot's, and, last, the newest checkpoint's.
+
+        A snapshot may lie beyond that, of a run that was killed before the next save or that diverged. It is left out:
+        the run goes on from its checkpoint, whose step and digest every record names.
+        """
+        snapshots = {step for step in snapshot_steps(self.path) if step <= self.step}
+        known = snapshots | (set() if self.last is None else {self.step})
         return sorted(known | ({0} if self.begins_as_drawn else set()))
 
     def load(self, step: int) -> Network:

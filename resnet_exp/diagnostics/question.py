@@ -80,10 +80,13 @@ def ask(question: Question, case: Case, *, check: Callable[[], None], fresh: boo
 
 
 def earlier(question: Question, case: Case, choices: dict[str, Any]) -> Diagnosis | None:
-    """What was measured of the same weights in the same way; None if nothing was, or it cannot be read."""
+    """What was measured of the same weights in the same way; None if nothing was, or it cannot be read, or if an older
+    version measured snapshots beyond the newest checkpoint, too."""
     try:
         found = read_diagnosis(case.path, question.what)
     except ValueError as error:
         log.warning("%s", str(error).splitlines()[0])
         return None
-    return found if found and found.choices == choices else None
+    if found is None or found.choices != choices or any(float(row.get("step", 0)) > case.step for row in found.rows):
+        return None
+    return found
