@@ -101,6 +101,16 @@ def test_the_sentence_says_what_the_numbers_are() -> None:
     )
 
 
+def test_a_seed_that_was_not_trained_as_far_tells_of_the_beginning_alone() -> None:
+    begun = diagnosis("plain8", 4.0, shortcut="none", seed=1, steps=(0,))
+    said = sentence([begun, PLAIN])
+    assert "it is 4,100 (plain8; 2 seeds) times as large" in said
+    assert "After 60 steps the gradient at the first layer is 1.0 times that at the last (1 seed)." in said
+    assert "2.0 times as large as they were (1 seed), and their gradient, in units of the weights, 1.8 instead" in said
+    panel = draw([PLAIN, begun]).axes[0]
+    assert (len(lines(panel, "-")), len(lines(panel, "--"))) == (2, 1)
+
+
 def test_twins_are_compared_seed_by_seed_whichever_grows_more() -> None:
     plain = [diagnosis("plain8", factor, shortcut="none", seed=seed) for seed, factor in enumerate((0.5, 0.25))]
     residual = [diagnosis("resnet8", factor, seed=seed) for seed, factor in enumerate((1.0, 0.5))]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from matplotlib.axes import Axes
@@ -149,6 +150,27 @@ def test_a_seed_that_diverged_is_left_out_and_named() -> None:
     alone = sentence([broken])
     assert alone == "Before the first step it was 0.10 (plain8). " + text[text.index("Some seeds") :]
     draw([broken])
+
+
+def test_a_seed_that_was_not_trained_as_far_tells_of_the_beginning_alone() -> None:
+    begun = diagnosis("plain8", [0.9, 0.5, 0.2, 0.3], ERRORS, shortcut="none", seed=1, step=0)
+    begun = replace(begun, rows=begun.rows[:5])
+    text = sentence([PLAIN[0], begun, RESIDUAL[0]])
+    assert "variance: 0.20 (plain8) and 0.60 (resnet8)" in text
+    assert "Before the first step it was 0.20 (plain8) and 0.10 (resnet8)." in text
+    assert "not finite" not in text
+    drawn = [line.get_url() for line in draw([PLAIN[0], begun]).axes[0].lines if line.get_url()]
+    assert drawn == [
+        f"plain8 seed {one}" for one in ("0, before the first step", "1, before the first step", "0, step 60")
+    ]
+
+
+def test_after_other_numbers_of_steps_twins_are_compared_at_the_beginning_alone() -> None:
+    begun = diagnosis("plain8", [0.9, 0.5, 0.2, 0.3], ERRORS, shortcut="none", step=0)
+    text = sentence([begun, RESIDUAL[0]])
+    assert "Before the first step plain8's last block told 0.20 more than resnet8 (1 seed)." in text
+    assert "tells" not in text
+    assert "linear classifier" not in text
 
 
 def test_who_reads_less_than_the_mean_image_tells_nothing() -> None:

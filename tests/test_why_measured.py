@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from resnet_exp.runs.diagnostics import Diagnosis, write_diagnosis
-from resnet_exp.why.measured import by_seed, caption, gather, grouped, listed, mean_text, twins
+from resnet_exp.why.measured import (
+    by_seed,
+    caption,
+    gather,
+    grouped,
+    left_out,
+    listed,
+    mean_text,
+    newest,
+    steps_of,
+    trained_twins,
+    twins,
+)
 from tests.helpers import make_diagnosis
 
 
@@ -56,6 +68,44 @@ def test_runs_of_one_name_with_other_nets_or_images_are_not_pooled() -> None:
     wider = diagnosis("resnet20", seed=1, channels=(8, 16, 32))
     fewer = replace(one, subject=replace(one.subject, seed=2, images=one.subject.images - 1))
     assert [len(group.found) for group in grouped([one, wider, fewer, diagnosis("resnet20", seed=3)])] == [2, 1, 1]
+
+
+def at(step: int, name: str = "resnet20", **net: Any) -> Diagnosis:
+    """Measured before the first step and after `step`."""
+    rows = [{"step": float(when), "std": 1.5} for when in sorted({0, step})]
+    return make_diagnosis("responses", name, rows, step=step, **{"depth": 20, **net})
+
+
+def test_of_a_trained_net_those_seeds_speak_that_were_trained_furthest() -> None:
+    found = [at(60, seed=2), at(0, seed=1), at(60), at(30, seed=3)]
+    (group,) = grouped(found)
+    assert (group.newest, [one.subject.seed for one in group.found]) == (60, [0, 2])
+    assert [one.subject.seed for one in group.shorter] == [1, 3]
+    assert [one.subject.seed for one in group.begun] == [0, 1, 2, 3]
+    assert left_out(found) == (
+        "Seeds 1 and 3 of resnet20 are left out of what is said after 60 steps: their newest weights are those after"
+        " 0 and 30 steps."
+    )
+    assert left_out(found[:2]).startswith("Seed 1 of resnet20 is left out of what is said after 60 steps: its newest")
+    assert left_out([found[0], found[2]]) == ""
+    assert caption(found).endswith("4 seeds · 0 to 60 steps")
+
+
+def test_twins_that_were_not_trained_alike_are_not_compared_after_training() -> None:
+    found = [at(60, "plain20", shortcut="none"), at(0)]
+    groups = grouped(found)
+    assert (len(twins(groups)), trained_twins(groups)) == (1, [])
+    assert left_out(found) == "plain20 after 60 steps is not compared with resnet20 after 0 steps."
+    assert len(trained_twins(grouped([found[0], at(60)]))) == 1
+
+
+def test_what_was_measured_beyond_the_newest_checkpoint_is_not_there() -> None:
+    """As an older version did where a snapshot was newer."""
+    one = at(60)
+    assert (steps_of(one), newest(one)) == ([0, 60], 60)
+    one = replace(one, choices={"step": 40})
+    assert (steps_of(one), newest(one)) == ([0], 0)
+    assert newest(replace(one, rows=[{"kind": "none"}])) == 40
 
 
 def test_a_twin_differs_in_the_shortcut_alone() -> None:

@@ -1,6 +1,7 @@
 """The section "Why" of a report: there where something was diagnosed, and nowhere else."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,17 @@ def test_what_cannot_be_read_is_left_out_with_a_warning(diagnosed: Path) -> None
     assert "diagnosis left out: " in page
     assert "plain20/seed0/diagnostics/responses.json: missing, damaged" in page
     assert "1.50 (resnet20)." in page
+
+
+def test_who_was_not_trained_as_far_is_named_behind_every_sentence(diagnosed: Path) -> None:
+    begun = responses("resnet20", depth=20, seed=1)
+    begun = replace(begun, rows=begun.rows[:7], choices={"step": 0})
+    write_diagnosis(diagnosed / "resnet20" / "seed1", begun)
+    shown = write_report(diagnosed, out=diagnosed / "report")
+    assert "responds 1.00 times as strongly as plain20 (1 seed)." in shown
+    assert (
+        "Seed 1 of resnet20 is left out of what is said after 60 steps: its newest weights are those after 0" in shown
+    )
 
 
 def test_of_runs_that_cannot_be_compared_the_figures_alone_are_drawn(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What is drawn and said of the layers' responses."""
 
 import math
+from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -55,6 +56,13 @@ def test_the_sentence_compares_twins_over_their_seeds() -> None:
         " resnet8 responds 0.55 times as strongly as plain8 (95 % interval -0.09 to 1.19, 2 seeds)."
         " Before the first step it was 1.000 in every layer."
     )
+
+
+def test_a_net_that_was_not_trained_as_far_is_not_compared() -> None:
+    begun = replace(PLAIN, choices={"step": 0})
+    assert "times as strongly" not in sentence([begun, *RESIDUAL])
+    text = sentence([PLAIN, replace(PLAIN, choices={"step": 0}, subject=replace(PLAIN.subject, seed=1))])
+    assert text.startswith("The median layer responds with a standard deviation of 2.00 (plain8).")
 
 
 def test_a_net_alone_is_compared_with_nobody() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from resnet_exp.why.measured import gather
+from resnet_exp.why.measured import gather, left_out
 
 Found = Sequence[Any]  # what an argument is made of: diagnoses, or runs as the study reads them
 
@@ -40,6 +40,7 @@ class Argument:
         more: figures that stand below the first; most arguments need none.
         find: from folders and the question, what was found at or below them, and what is left out and why, a line
             each; by default the diagnoses that answer it.
+        apart: what of that the sentence does not speak of and why, behind it; empty if it speaks of everything.
     """
 
     what: str
@@ -49,3 +50,8 @@ class Argument:
     sentence: Callable[[Found], str]
     more: Sequence[Drawing] = ()
     find: Callable[[Sequence[Path], str], tuple[Found, list[str]]] = gather
+    apart: Callable[[Found], str] = left_out
+
+    def said(self, found: Found) -> str:
+        """The sentence and, a paragraph of its own, what it does not speak of."""
+        return "\n\n".join(filter(None, [self.sentence(found), self.apart(found)]))

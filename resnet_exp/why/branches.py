@@ -8,8 +8,8 @@ from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study.statistics import estimate
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.branches_figure import draw
-from resnet_exp.why.branches_rows import ON, Arms, ends, in_last_stage, starts, steps_of, sweeps, written
-from resnet_exp.why.measured import Group, by_seed, grouped, listed, mean_text
+from resnet_exp.why.branches_rows import ON, Arms, ends, in_last_stage, starts, sweeps, written
+from resnet_exp.why.measured import Group, by_seed, grouped, listed, mean_text, steps_of
 
 PARTS = {"shortcut": "its shortcut", "gamma": "its gamma", "weights": "the weights of its last layer"}
 ZERO = 0.05  # of its size before the first step: a branch below it does next to nothing

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis
-from resnet_exp.why.measured import Group
+from resnet_exp.why.measured import Group, steps_of
 
 Floats = NDArray[np.float64]
 DECAY_IN_NAME = re.compile(r"-weight_decay(_on(all|weights)|[\d.]+(e-?\d+)?)")
@@ -20,10 +20,6 @@ def column(one: Diagnosis, key: str, *, step: int) -> Floats:
     modes = {row["batch_norm"] for row in one.rows}
     mode = "batch" if "batch" in modes else "stored"
     return np.array([row[key] for row in one.rows if row["step"] == step and row["batch_norm"] == mode], float)
-
-
-def steps_of(one: Diagnosis) -> list[int]:
-    return sorted({int(row["step"]) for row in one.rows})
 
 
 def median(one: Diagnosis, key: str, *, step: int) -> float:

@@ -2,6 +2,7 @@
 weights."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -23,11 +24,10 @@ from resnet_exp.why.growth import (
     prediction,
     relative,
     relative_at_first,
-    steps_of,
     values,
     weights_grew,
 )
-from resnet_exp.why.measured import Group, by_seed, caption, grouped, listed, twins
+from resnet_exp.why.measured import Group, by_seed, caption, grouped, listed, steps_of, twins
 
 ROWS: tuple[tuple[str, Callable[..., Floats]], ...] = (
     ("gradient\nat the layer's output", partial(values, key="output")),
@@ -81,12 +81,12 @@ def on_a_log_scale(line: Floats) -> Floats:
 
 
 def draw_net(panel: Axes, group: Group, numbers: Callable[..., Floats], *, colour: str) -> None:
-    for one in group.found:
-        steps = steps_of(one)
-        for step, style in zip(sorted({steps[0], steps[-1]}), ("-", "--"), strict=False):
-            line = on_a_log_scale(numbers(one, step=step))
-            url = f"{group.name} seed {one.subject.seed}, {after(step)}"
-            panel.plot(np.arange(1, len(line) + 1), line, style, color=colour, linewidth=1.3, url=url)
+    begins = [(one, steps_of(one)[0], "-") for one in group.begun]
+    ends = [(one, group.newest, "--") for one in group.found if group.newest > steps_of(one)[0]]
+    for one, step, style in [*begins, *ends]:
+        line = on_a_log_scale(numbers(one, step=step))
+        url = f"{group.name} seed {one.subject.seed}, {after(step)}"
+        panel.plot(np.arange(1, len(line) + 1), line, style, color=colour, linewidth=1.3, url=url)
 
 
 def draw_prediction(panel: Axes, group: Group) -> None:
@@ -111,7 +111,8 @@ def of_group(
     group: Group, quantity: Callable[..., float], *, newest: bool = False, form: str | None = None
 ) -> Over | None:
     """A number of a net over its seeds, at the first step that was measured or at the newest."""
-    found = {one.subject.seed: quantity(one, step=steps_of(one)[-1 if newest else 0]) for one in group.found}
+    seeds, place = (group.found, -1) if newest else (group.begun, 0)
+    found = {one.subject.seed: quantity(one, step=steps_of(one)[place]) for one in seeds}
     return over_seeds(found, form=lambda value: f"{value:{form}}") if form else over_seeds(found)
 
 
@@ -138,10 +139,10 @@ def of_variant(groups: Sequence[Group]) -> str:
 
 def trained(group: Group) -> list[str]:
     """How it goes on in a net that was trained."""
-    first, *_, newest = [steps_of(group.found[0])[0], *steps_of(group.found[0])]
-    if newest == first:
+    if len(steps_of(group.found[0])) == 1:
         return []
-    then = after(newest).capitalize()
+    group = replace(group, shorter=[])  # else the beginning would be that of other seeds than the end
+    then = after(group.newest).capitalize()
     text = [f"{then} the gradient is zero or not finite at the first or the last layer."]
     if over := of_group(group, back, newest=True):
         text = [f"{then} the gradient at the first layer is {over.text} times that at the last ({over.known})."]
@@ -157,7 +158,7 @@ def trained(group: Group) -> list[str]:
 
 def compared(plain: Group, other: Group) -> str:
     """In which of two twins the gradient grows more on its way back, and how much more."""
-    sizes = [{one.subject.seed: back(one, step=steps_of(one)[0]) for one in group.found} for group in (plain, other)]
+    sizes = [{one.subject.seed: back(one, step=steps_of(one)[0]) for one in group.begun} for group in (plain, other)]
     pair = (plain, other)
     over = over_seeds(dict(enumerate(by_seed(*sizes))))
     if over and over.mean < 1:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study.statistics import estimate
-from resnet_exp.why.measured import Group
+from resnet_exp.why.measured import Group, steps_of
 
 Floats = NDArray[np.float64]
 
@@ -29,11 +29,6 @@ WRITTEN_OUT = 1e-4, 1e9  # beyond, a number is written with its power of ten
 def values(one: Diagnosis, *, key: str, step: int) -> Floats:
     """A column of the table after `step` updates, layer by layer, (L,)."""
     return np.array([row[key] for row in one.rows if row["step"] == step], float)
-
-
-def steps_of(one: Diagnosis) -> list[int]:
-    """Those that were measured, rising."""
-    return sorted({int(row["step"]) for row in one.rows})
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,11 @@ from resnet_exp.runs.diagnostics import Diagnosis, Row
 from resnet_exp.study.figure import bare, colours_of, put_caption, readable
 from resnet_exp.study.statistics import estimate
 from resnet_exp.why.argument import Argument
-from resnet_exp.why.measured import Group, caption, grouped, listed, mean_text, twins
+from resnet_exp.why.measured import Group, caption, grouped, listed, mean_text, newest, twins
 
 Floats = NDArray[np.float64]
 PIXELS: Any = {"color": "0.45", "linestyle": "--", "linewidth": 1}
 AXES = {"r2": "$R^2$ of the image", "error": "error of a linear\nclassifier (%)"}
-
-
-def newest(one: Diagnosis) -> int:
-    return int(one.choices["step"])
 
 
 def told(row: Row, key: str) -> float:
@@ -58,8 +54,8 @@ def at_end(group: Group, *, key: str, first: bool = False, stage: int | None = N
         first: before the first step instead of after the newest.
     """
     found = {}
-    for one in group.found:
-        rows = of_step(one, 0 if first else newest(one))
+    for one in group.begun if first else group.found:
+        rows = of_step(one, 0 if first else group.newest)
         ends = [told(row, key) for row in rows if row["block"] and row["stage"] == (stage or stages(one))]
         if ends and isfinite(ends[-1]):
             found[one.subject.seed] = ends[-1]
@@ -109,18 +105,18 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
 
 def draw_net(panel: Axes, group: Group, *, key: str, colour: str) -> None:
     """Each seed's two lines; one where the net is not trained."""
-    for one in group.found:
-        for step in sorted({0, newest(one)}):
-            where, values = curve(one, step=step, key=key)
-            when = "before the first step" if step == 0 else f"step {step:,}"
-            panel.plot(
-                where,
-                values,
-                ":" if step == 0 else "-",
-                color=colour,
-                linewidth=1.2 if step == 0 else 1.5,
-                url=f"{group.name} seed {one.subject.seed}, {when}",
-            )
+    starts = [(one, 0) for one in group.begun]
+    for one, step in [*starts, *((one, group.newest) for one in group.found if group.newest)]:
+        where, values = curve(one, step=step, key=key)
+        when = "before the first step" if step == 0 else f"step {step:,}"
+        panel.plot(
+            where,
+            values,
+            ":" if step == 0 else "-",
+            color=colour,
+            linewidth=1.2 if step == 0 else 1.5,
+            url=f"{group.name} seed {one.subject.seed}, {when}",
+        )
 
 
 def mark_stages(panel: Axes, found: Sequence[Diagnosis]) -> None:
@@ -182,10 +178,14 @@ def sentence(found: Sequence[Diagnosis]) -> str:
 def against(plain: Group, other: Group, *, trained: bool) -> list[str]:
     """What a plain net's blocks tell less or more than its residual twin's."""
     text = []
-    if now := compared(plain, other):
+    alike = plain.newest == other.newest
+    if alike and (now := compared(plain, other)):
         text.append(f"{plain.name}'s last block tells {now}.")
     if trained and (start := compared(plain, other, first=True)):
-        text.append(f"Before the first step it told {start}.")
+        who = "it" if text else f"{plain.name}'s last block"
+        text.append(f"Before the first step {who} told {start}.")
+    if not alike:
+        return text
     if stages(plain.found[0]) > 1 and (early := compared(plain, other, stage=1)):
         text.append(f"At the end of stage 1 it tells {early}.")
     if classes := compared(plain, other, key="error"):

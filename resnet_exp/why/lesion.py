@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from resnet_exp.runs.diagnostics import Diagnosis, Row
 from resnet_exp.study.figure import bare, colours_of, key_of_depths, put_caption, wide_figure
 from resnet_exp.why.argument import Argument
-from resnet_exp.why.measured import Group, caption, grouped, listed, mean_text, twins
+from resnet_exp.why.measured import Group, caption, grouped, listed, mean_text, trained_twins
 
 AT_CHANCE = 0.95  # of the error of guessing: a net above it knows next to nothing
 
@@ -93,7 +93,7 @@ def sentence(found: Sequence[Diagnosis]) -> str:
             said += f"; {mean_text(median_rises(group, batch_norm='re-estimated'))[0]} with BN statistics re-estimated"
         parts.append(f"{said}; {left_at_chance(group)} lesions leave it at chance)")
     text = [f"To lose one block costs in the median {listed(parts)}."] if parts else []
-    for plain, other in twins(groups):
+    for plain, other in trained_twins(groups):
         costs = [float(np.mean(median_rises(group))) for group in (plain, other)]
         if costs[0] != costs[1]:
             more = "more" if costs[0] > costs[1] else "less"

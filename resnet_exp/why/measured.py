@@ -11,6 +11,19 @@ from resnet_exp.runs.find import walk
 from resnet_exp.study.statistics import estimate
 
 
+def steps_of(one: Diagnosis) -> list[int]:
+    """Those after which weights were measured, rising; none of a question that names none.
+
+    Older versions measured snapshots beyond the newest checkpoint, too. What a run does there it does anew.
+    """
+    return sorted({int(row["step"]) for row in one.rows if "step" in row and row["step"] <= one.choices["step"]})
+
+
+def newest(one: Diagnosis) -> int:
+    """Updates behind the newest weights that were measured."""
+    return [int(one.choices["step"]), *steps_of(one)][-1]
+
+
 @dataclass(frozen=True)
 class Group:
     """The diagnoses of one net under one setting, one per seed.
@@ -19,13 +32,27 @@ class Group:
         name: of the runs.
         variant: the name without the depth: nets of one variant share a panel.
         depth: in layers.
-        found: in order of their seeds.
+        found: those that were trained furthest, in order of their seeds.
+        shorter: those whose newest weights are of an earlier step: of a trained net they tell nothing.
     """
 
     name: str
     variant: str
     depth: int
     found: list[Diagnosis]
+    shorter: list[Diagnosis]
+
+    @property
+    def begun(self) -> list[Diagnosis]:
+        """In order of their seeds, all that begin at the same step: before the first one as a rule."""
+        first = steps_of(self.found[0])[:1]
+        everyone = sorted([*self.found, *self.shorter], key=lambda one: one.subject.seed)
+        return [one for one in everyone if steps_of(one)[:1] == first]
+
+    @property
+    def newest(self) -> int:
+        """The step after which all of `found` were measured."""
+        return newest(self.found[0])
 
     @property
     def spec(self) -> NetSpec:
@@ -63,16 +90,38 @@ def grouped(found: Sequence[Diagnosis]) -> list[Group]:
         name, spec = members[0].subject.name, NetSpec.from_dict(members[0].subject.net)
         kind = family(spec)
         ordered = sorted(members, key=lambda one: one.subject.seed)
-        result.append(Group(name, name.replace(f"{kind}{spec.depth}", kind), spec.depth, ordered))
+        furthest = max(map(newest, members))
+        found, shorter = ([one for one in ordered if (newest(one) == furthest) == is_it] for is_it in (True, False))
+        result.append(Group(name, name.replace(f"{kind}{spec.depth}", kind), spec.depth, found, shorter))
     return sorted(result, key=lambda group: (not group.is_plain, group.variant, group.depth))
+
+
+def left_out(found: Sequence[Diagnosis]) -> str:
+    """Which seeds say nothing of a trained net, as others of it were trained further; and which twins are not compared
+    for the same reason. Empty if there are none."""
+    groups, text = grouped(found), []
+    for group in groups:
+        if group.shorter:
+            seeds = listed([str(one.subject.seed) for one in group.shorter])
+            steps = listed([f"{step:,}" for step in sorted({newest(one) for one in group.shorter})])
+            who, are, whose = ("Seed", "is", "its") if len(group.shorter) == 1 else ("Seeds", "are", "their")
+            text.append(
+                f"{who} {seeds} of {group.name} {are} left out of what is said after {group.newest:,} steps: {whose}"
+                f" newest weights are those after {steps} steps."
+            )
+    for plain, other in twins(groups):
+        if plain.newest != other.newest:
+            ends = [f"{group.name} after {group.newest:,} steps" for group in (plain, other)]
+            text.append(f"{ends[0]} is not compared with {ends[1]}.")
+    return " ".join(text)
 
 
 def caption(found: Sequence[Diagnosis]) -> str:
     """Which data, how many seeds, how many steps: the line under every figure."""
     subjects = [one.subject for one in found]
     data = sorted({f"{s.data}, {s.images:,} training images of {s.image_size}x{s.image_size}" for s in subjects})
-    seeds = sorted({len(group.found) for group in grouped(found)})
-    steps = sorted({int(one.choices["step"]) for one in found})
+    seeds = sorted({len(group.found) + len(group.shorter) for group in grouped(found)})
+    steps = sorted({newest(one) for one in found})
     return " · ".join([" / ".join(data), span(seeds, "seed"), span(steps, "step")])
 
 
@@ -91,6 +140,11 @@ def twins(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
         for other in groups
         if not other.is_plain and replace(other.spec, shortcut="none") == plain.spec
     ]
+
+
+def trained_twins(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
+    """Those twins whose newest weights are of the same step."""
+    return [(plain, other) for plain, other in twins(groups) if plain.newest == other.newest]
 
 
 def by_seed(above: Mapping[int, float], below: Mapping[int, float]) -> list[float]:

@@ -39,7 +39,7 @@ def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownFigure], list[s
         if found:
             svg = embeddable(save(argument.draw(found), out / argument.what), prefix=f"{argument.what}-")
             more = [figure for drawing in argument.more if (figure := drawn(drawing, found, out=out))]
-            shown.append(ShownFigure(argument.heading, svg, argument.shows, argument.sentence(found), more))
+            shown.append(ShownFigure(argument.heading, svg, argument.shows, argument.said(found), more))
     return shown, left_out
 
 

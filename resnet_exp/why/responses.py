@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study.figure import bare, colours_of, key_of_depths, put_caption, wide_figure
 from resnet_exp.why.argument import Argument
-from resnet_exp.why.measured import Group, by_seed, caption, grouped, listed, mean_text, twins
+from resnet_exp.why.measured import Group, by_seed, caption, grouped, listed, mean_text, newest, trained_twins
 
 Floats = NDArray[np.float64]
 WIDE = 100  # times the median layer: what responds more strongly would press all others flat on a linear scale
@@ -24,7 +24,7 @@ def responses(one: Diagnosis, *, step: int, key: str = "std") -> Floats:
 
 
 def last(one: Diagnosis) -> Floats:
-    return responses(one, step=one.choices["step"])
+    return responses(one, step=newest(one))
 
 
 def draw(found: Sequence[Diagnosis]) -> Figure:
@@ -79,7 +79,7 @@ def sentence(found: Sequence[Diagnosis]) -> str:
     groups = grouped(found)
     shown = [f"{np.mean([*medians(group).values()]):.2f} ({group.name})" for group in groups]
     text = [f"The median layer responds with a standard deviation of {listed(shown)}."]
-    for plain, other in twins(groups):
+    for plain, other in trained_twins(groups):
         if ratios := by_seed(medians(other), medians(plain)):
             times, known = mean_text(ratios)
             text.append(f"{other.name} responds {times} times as strongly as {plain.name} ({known}).")

@@ -7,7 +7,7 @@ import numpy as np
 
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.why.argument import Argument, Drawing
-from resnet_exp.why.measured import Group, grouped, listed, mean_text, twins
+from resnet_exp.why.measured import Group, grouped, listed, mean_text, trained_twins
 from resnet_exp.why.surface_figures import draw, draw_path, draw_relief, plainly
 from resnet_exp.why.surface_rows import line, modes_of, rise
 
@@ -70,7 +70,7 @@ def sentence(found: Sequence[Diagnosis]) -> str:
         f"A random step of {DISTANCE:g} times the weights' norm raises the loss, with stored BN statistics and with"
         f" each batch's own, by {listed([said_of(group) for group in groups])}."
     ]
-    for plain, other in twins(groups):
+    for plain, other in trained_twins(groups):
         text += compared(plain, other)
     return " ".join(text)
 
