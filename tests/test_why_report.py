@@ -8,6 +8,7 @@ import pytest
 
 from resnet_exp.runs.diagnostics import Diagnosis, write_diagnosis
 from resnet_exp.study.report import write_report as write_bare_report
+from resnet_exp.why import report
 from resnet_exp.why.report import write_report, write_why
 from tests.helpers import make_diagnosis
 
@@ -60,6 +61,27 @@ def test_what_cannot_be_read_is_left_out_with_a_warning(diagnosed: Path) -> None
     assert "diagnosis left out: " in page
     assert "plain20/seed0/diagnostics/responses.json: missing, damaged" in page
     assert "1.50 (resnet20)." in page
+
+
+def test_an_argument_that_fails_is_left_out_and_said_so(diagnosed: Path) -> None:
+    out = diagnosed / "report"
+    gradients = make_diagnosis("gradients", "plain20", [{"step": 0.0, "output": 1.0}], shortcut="none", depth=20)
+    write_diagnosis(diagnosed / "plain20" / "seed0", gradients)
+    figures = [out / f"{what}.png" for what in ("gradients", "responses")]
+    out.mkdir()
+    figures[0].touch()
+    with pytest.MonkeyPatch.context() as patch:
+
+        def refuse(found: object) -> str:
+            raise ValueError("nan among the 3 values: not a finite number\nand a hint")
+
+        broken = [replace(one, draw=refuse) if one.what == "gradients" else one for one in report.ARGUMENTS]
+        patch.setattr(report, "ARGUMENTS", broken)
+        assert HEADING in write_report(diagnosed, out=out)
+        said = write_why(diagnosed, out=out)
+    assert "what=gradients left out: nan among the 3 values: not a finite number" in (out / "report.html").read_text()
+    assert "what=gradients left out: nan among the 3 values: not a finite number\n" in said
+    assert [figure.exists() for figure in figures] == [False, True]
 
 
 def test_who_was_not_trained_as_far_is_named_behind_every_sentence(diagnosed: Path) -> None:

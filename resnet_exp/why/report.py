@@ -26,6 +26,8 @@ def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = M
 def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownFigure], list[str]]:
     """Draws into `out` the figures of every argument for which something was found.
 
+    An argument that fails is left out, and its earlier figures go: the others and the report do without it.
+
     Returns:
         What the page shows of each; and what is left out and why, a line each.
 
@@ -36,19 +38,35 @@ def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownFigure], list[s
     for argument in ARGUMENTS:
         found, unread = argument.find(folders, argument.what)
         left_out += unread
-        if found:
-            svg = embeddable(save(argument.draw(found), out / argument.what), prefix=f"{argument.what}-")
-            more = [figure for drawing in argument.more if (figure := drawn(drawing, found, out=out))]
-            shown.append(ShownFigure(argument.heading, svg, argument.shows, argument.said(found), more))
+        if not found:
+            continue
+        try:
+            shown.append(argue(argument, found, out=out))
+        except ValueError as error:  # of numbers that no figure or sentence can be made of
+            left_out.append(f"what={argument.what} left out: {str(error).splitlines()[0]}")
+            for name in (argument.what, *(drawing.name for drawing in argument.more)):
+                remove(name, out=out)
     return shown, left_out
+
+
+def argue(argument: Argument, found: Found, *, out: Path) -> ShownFigure:
+    """Draws the figures of an argument into `out`: what the page shows of it."""
+    svg = embeddable(save(argument.draw(found), out / argument.what), prefix=f"{argument.what}-")
+    more = [figure for drawing in argument.more if (figure := drawn(drawing, found, out=out))]
+    return ShownFigure(argument.heading, svg, argument.shows, argument.said(found), more)
+
+
+def remove(name: str, *, out: Path) -> None:
+    """Removes a figure from `out`, if it is there."""
+    for suffix in FORMATS:
+        (out / f"{name}.{suffix}").unlink(missing_ok=True)
 
 
 def drawn(drawing: Drawing, found: Found, *, out: Path) -> ShownFigure | None:
     """Draws a further figure into `out`; None if it has nothing to show, and an earlier one goes."""
     figure = drawing.draw(found)
     if figure is None:
-        for suffix in FORMATS:
-            (out / f"{drawing.name}.{suffix}").unlink(missing_ok=True)
+        remove(drawing.name, out=out)
         return None
     svg = save(figure, out / drawing.name)
     return ShownFigure("", embeddable(svg, prefix=f"{drawing.name}-"), drawing.shows)
