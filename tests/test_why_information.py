@@ -111,6 +111,20 @@ def test_of_several_depths_the_deepest_twins_are_compared() -> None:
     assert "plain8's" not in text
 
 
+def test_of_several_settings_each_has_its_own_deepest_twins() -> None:
+    found = [
+        diagnosis(f"{kind}8-lr{lr}", [0.9, 0.6, 0.4, told], ERRORS, shortcut="none" if kind == "plain" else "A")
+        for kind, lr, told in (
+            *(("plain", 0.1, 0.1), ("resnet", 0.1, 0.2)),
+            *(("plain", 0.05, 0.4), ("resnet", 0.05, 0.8)),
+        )
+    ]
+    text = sentence(found)
+    assert "plain8-lr0.1's last block tells 0.10 less than resnet8-lr0.1 (1 seed)." in text
+    assert "plain8-lr0.05's last block tells 0.40 less than resnet8-lr0.05 (1 seed)." in text
+    assert text.count("last block tells") == 2
+
+
 def test_the_last_block_of_a_stage_speaks_for_it() -> None:
     falling, more = [0.9, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2], [50.0] * 7
     pair = [

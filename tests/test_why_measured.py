@@ -121,6 +121,31 @@ def test_a_twin_differs_in_the_shortcut_alone() -> None:
     ]
 
 
+def names(found: list[Diagnosis]) -> list[tuple[str, str]]:
+    return [(plain.name, other.name) for plain, other in twins(grouped(found))]
+
+
+def test_twins_were_trained_under_the_same_setting() -> None:
+    rates = ("0.1", "0.05")
+    plain = [diagnosis(f"plain20-lr{lr}", shortcut="none") for lr in rates]
+    assert names([*plain, *(diagnosis(f"resnet20-lr{lr}") for lr in rates)]) == [
+        ("plain20-lr0.05", "resnet20-lr0.05"),
+        ("plain20-lr0.1", "resnet20-lr0.1"),
+    ]
+    fewer = diagnosis("resnet20-lr0.1")
+    assert names([plain[0], replace(fewer, subject=replace(fewer.subject, images=500))]) == []
+
+
+def test_a_plain_net_knows_no_zero_init() -> None:
+    residual = [diagnosis(f"resnet20{setting}") for setting in ("", "-zero_initTrue", "-zero_initTrue-lr0.05")]
+    plain = diagnosis("plain20", shortcut="none")
+    assert names([plain, *residual]) == [("plain20", "resnet20"), ("plain20", "resnet20-zero_initTrue")]
+    same = diagnosis("plain20-zero_initTrue", shortcut="none")
+    assert names([plain, same, *residual[:2]]) == [
+        *(("plain20", "resnet20"), ("plain20-zero_initTrue", "resnet20-zero_initTrue"))
+    ]
+
+
 def test_the_caption_says_which_data_how_many_seeds_and_steps() -> None:
     found = [diagnosis("resnet20"), diagnosis("resnet20", seed=1), diagnosis("resnet56", depth=56)]
     found[2] = replace(found[2], choices={"step": 0})

@@ -167,7 +167,8 @@ def sentence(found: Sequence[Diagnosis]) -> str:
         )
     if trained and (start := levels(groups, first=True)):
         text.append(f"Before the first step it was {start}.")
-    deepest = {other.variant: (plain, other) for plain, other in twins(groups)}  # by depth: the last one stays
+    pairs = sorted(twins(groups), key=lambda pair: pair[0].depth)
+    deepest = {other.variant: (plain, other) for plain, other in pairs}  # the last one stays
     for plain, other in deepest.values():
         text += against(plain, other, trained=trained)
     if broken := [group.name for group in groups if len(at_end(group, key="r2")) < len(group.found)]:

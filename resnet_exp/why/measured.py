@@ -1,14 +1,18 @@
 """What was measured, gathered over the runs of a study: which diagnoses there are, and which are of the same net."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_exp.nets.names import family
+from resnet_exp.nets.names import family, net_name
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.runs.diagnostics import Diagnosis, read_diagnosis
 from resnet_exp.runs.find import walk
+from resnet_exp.study.arms import setting_of
 from resnet_exp.study.statistics import estimate
+
+ZERO_INIT = re.compile(r"-zero_init(True|False)")
 
 
 def steps_of(one: Diagnosis) -> list[int]:
@@ -41,6 +45,11 @@ class Group:
     depth: int
     found: list[Diagnosis]
     shorter: list[Diagnosis]
+
+    @property
+    def setting(self) -> str:
+        """What a sweep varied besides the net: `-lr0.05`."""
+        return setting_of(self.name, net=net_name(self.spec))
 
     @property
     def begun(self) -> list[Diagnosis]:
@@ -132,14 +141,28 @@ def span(values: Sequence[int], unit: str) -> str:
 
 
 def twins(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
-    """Each plain net with each residual one that differs from it in the shortcut alone."""
-    return [
-        (plain, other)
-        for plain in groups
-        if plain.is_plain
-        for other in groups
-        if not other.is_plain and replace(other.spec, shortcut="none") == plain.spec
-    ]
+    """Each plain net with each residual one that differs from it in the shortcut alone: the same images, and the same
+    setting of what a sweep varied, as the names say it.
+
+    But for `zero_init`, which plain nets do not know: with one of the same, if there is one, else with any.
+    """
+    found = []
+    for other in (group for group in groups if not group.is_plain):
+        plain = [one for one in groups if one.is_plain and alike(one, other)]
+        found += [(one, other) for one in plain if one.setting == other.setting or not has(plain, other.setting)]
+    return sorted(found, key=lambda pair: [groups.index(group) for group in pair])
+
+
+def has(groups: Sequence[Group], setting: str) -> bool:
+    return any(group.setting == setting for group in groups)
+
+
+def alike(plain: Group, other: Group) -> bool:
+    """Whether two nets differ in the shortcut and `zero_init` at most."""
+    subjects = [replace(group.found[0].subject, name="", seed=0, net={}) for group in (plain, other)]
+    settings = [ZERO_INIT.sub("", group.setting) for group in (plain, other)]
+    same = subjects[0] == subjects[1] and settings[0] == settings[1]
+    return same and replace(other.spec, shortcut="none") == plain.spec
 
 
 def trained_twins(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
