@@ -115,5 +115,10 @@ def test_without_a_plane_there_is_no_trajectory() -> None:
     still, _ = steps_in_plane((1.0, 1.0), (1.0, 1.0), (1.0, 1.0))
     two, _ = steps_in_plane((0.0, 0.0), (1.0, 2.0))
     assert principal([0, 1, 2], on_a_line) is None
+    for lost in (math.nan, math.inf):
+        moved, _ = steps_in_plane((9.0, 1.0), (4.0, -2.0), (0.0, 0.0))
+        assert principal([0, 1, 2], moved) is not None
+        moved[1][0][0, 0] = lost
+        assert principal([0, 1, 2], moved) is None
     assert principal([0, 1, 2], still) is None
     assert principal([0, 1], two) is None

@@ -91,8 +91,10 @@ def principal(steps: Sequence[int], weights: Sequence[Weights]) -> Trajectory | 
     """The first two principal components of the weights minus the last ones; section 7.
 
     The last weights count as a point of the trajectory, too, and the plane goes through them. None: the weights moved
-    along less than two directions.
+    along less than two directions, or some are not finite, of a run that diverged.
     """
+    if not all(torch.isfinite(weight).all() for one in weights for weight in one):
+        return None
     away = torch.stack([torch.cat([w.double().flatten() for w in one]) for one in weights])  # (steps, parameters)
     away -= away[-1].clone()
     centred = away - away.mean(0)
