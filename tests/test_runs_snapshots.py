@@ -45,6 +45,16 @@ def test_snapshots_hold_the_weights_of_their_step_and_change_nothing(settings: S
     assert not torch.equal(drawn["conv1.weight"], weights(tmp_path / "with", steps=12)["conv1.weight"])
 
 
+def test_of_weights_that_are_no_numbers_there_is_no_snapshot(settings: Settings, tmp_path: Path) -> None:
+    summary = run(settings(*TINY, *STEPS, "optim.lr=1e30", "train.snapshots=[0,1,2,3,4,5,6,7,8]"), tmp_path)
+    assert summary["status"] == "diverged"
+    kept = snapshot_steps(tmp_path)
+    assert 0 in kept
+    assert 4 not in kept  # the loss is looked at there for the first time
+    for step in kept:
+        assert all(weight.isfinite().all() for weight in read_snapshot(snapshot_file(tmp_path, step)).values()), step
+
+
 def test_a_stopped_run_keeps_the_same_snapshots(settings: Settings, tmp_path: Path) -> None:
     config = settings(*TINY, *STEPS, "train.snapshots=[2,7,9]")
     run(config, tmp_path / "whole")

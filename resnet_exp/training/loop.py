@@ -131,7 +131,7 @@ def train(
             due = done or not healthy or state.step % length.eval_every == 0
             if due and log_it(lr=lr_at(state.step - 1)):
                 first_bad_step = bad_step(state, healthy=healthy)
-            if state.step in length.snapshots:
+            if state.step in length.snapshots and is_finite(state.model):  # waits for the device: once per snapshot
                 progress.pause()
                 saver.keep_snapshot()
 
