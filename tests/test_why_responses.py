@@ -58,6 +58,19 @@ def test_the_sentence_compares_twins_over_their_seeds() -> None:
     )
 
 
+def test_a_seed_whose_layers_do_not_respond_is_left_out_and_said_so() -> None:
+    for lost in (0.0, math.nan):
+        dead = diagnosis("plain8", [lost] * 7, shortcut="none", seed=1)
+        text = sentence([PLAIN, dead, *RESIDUAL])
+        assert "resnet8 responds 0.50 times as strongly as plain8 (1 seed)." in text
+        assert "The ratio of resnet8 to plain8 leaves out 1 of 2 seeds: a median is zero or not finite." in text
+        assert "nan" not in text
+        text = sentence([dead, RESIDUAL[1]])
+        assert "times as strongly" not in text
+        assert "leaves out 1 of 1 seed:" in text
+    assert "Not every seed of plain8 has a median response that is finite." in text
+
+
 def test_a_net_that_was_not_trained_as_far_is_not_compared() -> None:
     begun = replace(PLAIN, choices={"step": 0})
     assert "times as strongly" not in sentence([begun, *RESIDUAL])

@@ -1,5 +1,6 @@
 """What was measured, gathered over the runs of a study: which diagnoses there are, and which are of the same net."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -171,8 +172,13 @@ def trained_twins(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
 
 
 def by_seed(above: Mapping[int, float], below: Mapping[int, float]) -> list[float]:
-    """The ratio of two positive numbers for every seed that has both."""
-    return [above[seed] / below[seed] for seed in sorted(above.keys() & below.keys())]
+    """The ratio of two numbers for every seed that has both; NaN where the second is no positive one: whoever takes the
+    mean leaves it out and says so."""
+
+    def ratio(one: float, other: float) -> float:
+        return one / other if other > 0 and math.isfinite(other) else math.nan
+
+    return [ratio(above[seed], below[seed]) for seed in sorted(above.keys() & below.keys())]
 
 
 def mean_text(values: Sequence[float], *, form: Callable[[float], str] = "{:.2f}".format) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """Do layers of residual nets respond less? Figure 7 of arXiv 1512.03385, both panels."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -69,6 +70,19 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
     return figure
 
 
+def compared(plain: Group, other: Group) -> str:
+    """How many times as strongly a residual net responds as its plain twin, seed by seed, and which of them tell it."""
+    ratios = by_seed(medians(other), medians(plain))
+    told, text = [ratio for ratio in ratios if isfinite(ratio)], []
+    if told:
+        times, known = mean_text(told)
+        text.append(f"{other.name} responds {times} times as strongly as {plain.name} ({known}).")
+    if len(told) < len(ratios):
+        few = f"{len(ratios) - len(told)} of {len(ratios)} seed{'' if len(ratios) == 1 else 's'}"
+        text.append(f"The ratio of {other.name} to {plain.name} leaves out {few}: a median is zero or not finite.")
+    return " ".join(text)
+
+
 def medians(group: Group) -> dict[int, float]:
     """Of a net's layers, by seed."""
     return {one.subject.seed: float(np.median(last(one))) for one in group.found}
@@ -77,14 +91,14 @@ def medians(group: Group) -> dict[int, float]:
 def sentence(found: Sequence[Diagnosis]) -> str:
     """The median of every net; how many times as strongly a residual net responds as its plain twin; the start."""
     groups = grouped(found)
-    shown = [f"{np.mean([*medians(group).values()]):.2f} ({group.name})" for group in groups]
-    text = [f"The median layer responds with a standard deviation of {listed(shown)}."]
-    for plain, other in trained_twins(groups):
-        if ratios := by_seed(medians(other), medians(plain)):
-            times, known = mean_text(ratios)
-            text.append(f"{other.name} responds {times} times as strongly as {plain.name} ({known}).")
+    means = [(group.name, float(np.mean([*medians(group).values()]))) for group in groups]
+    shown = [f"{mean:.2f} ({name})" for name, mean in means if isfinite(mean)]
+    text = [f"The median layer responds with a standard deviation of {listed(shown)}."] if shown else []
+    if lost := [name for name, mean in means if not isfinite(mean)]:
+        text.append(f"Not every seed of {listed(lost)} has a median response that is finite.")
+    text += filter(None, [compared(plain, other) for plain, other in trained_twins(groups)])
     starts = np.concatenate([responses(one, step=0) for one in found])
-    if len(starts):
+    if len(starts) and np.isfinite(starts).all():
         low, high = f"{starts.min():.3f}", f"{starts.max():.3f}"
         text.append(f"Before the first step it was {low if low == high else f'{low} to {high}'} in every layer.")
     return " ".join(text)
