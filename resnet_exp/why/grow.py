@@ -72,15 +72,6 @@ def depth_before(arm: Arm) -> int:
     return depth
 
 
-def find(folders: Sequence[Path], what: str) -> tuple[list[Run], list[str]]:
-    """All runs at or below folders if one of them was grown, else none. What cannot be read is told by the report."""
-    try:
-        runs, _ = read_study(*folders)
-    except ValueError:  # no run at all
-        return [], []
-    return (runs if any(map(is_grown, runs)) else []), []
-
-
 def growths(runs: Sequence[Run]) -> list[Growth]:
     """Plain nets first, then by depth."""
     arms = group_arms(list(runs))
@@ -100,6 +91,16 @@ def growths(runs: Sequence[Run]) -> list[Growth]:
         by_lr = (sorted(some, key=lr_of, reverse=True) for some in (grown, trained_on))
         found.append(Growth(shallow, next(like, None), *by_lr))
     return found
+
+
+def find(folders: Sequence[Path], what: str) -> tuple[list[Run], list[str]]:
+    """All runs at or below folders if a deeper net grew in one of them, else none: a net that is trained on alone is
+    nothing to compare. What cannot be read is told by the report."""
+    try:
+        runs, _ = read_study(*folders)
+    except ValueError:  # no run at all
+        return [], []
+    return (runs if growths(runs) else []), []
 
 
 def label_of(arm: Arm, growth: Growth) -> str:
