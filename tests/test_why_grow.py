@@ -9,6 +9,7 @@ from resnet_exp.config import NetConfig
 from resnet_exp.nets.table import net_spec
 from resnet_exp.study.runs import Run
 from resnet_exp.why.grow import ARGUMENT, draw, find, growths, sentence
+from resnet_exp.why.report import write_report
 from tests.helpers import load_runs, write_run
 
 
@@ -54,11 +55,11 @@ def test_the_sentence_says_who_keeps_improves_and_loses(tmp_path: Path) -> None:
         "14 plain layers begin as 8 trained ones compute, with a training error of 20.00 %"
         " (95 % interval 17.52 to 22.48, 3 seeds, lr 0.1)."
         " At lr 0.1 they end at 30.00 % (95 % interval 25.03 to 34.97, 3 seeds),"
-        " 10.00 points above the 8 layers (95 % interval +7.52 to +12.48): SGD loses the solution;"
+        " 10.00 points above the 8 layers (95 % interval +7.52 to +12.48, paired by seed): SGD loses the solution;"
         " the 8 layers alone, trained on likewise, end at 10.00 %, 20.00 points below them"
-        " (95 % interval -22.48 to -17.52)."
+        " (95 % interval -22.48 to -17.52, paired by seed)."
         " At lr 0.01 they end at 15.00 % (95 % interval 10.03 to 19.97, 3 seeds),"
-        " 5.00 points below the 8 layers (95 % interval -7.48 to -2.52): SGD improves on the solution."
+        " 5.00 points below the 8 layers (95 % interval -7.48 to -2.52, paired by seed): SGD improves on the solution."
         " From scratch 14 layers end at 70.00 % (95 % interval 67.52 to 72.48, 3 seeds, lr 0.1)."
     )
 
@@ -82,6 +83,23 @@ def test_kept_and_open(tmp_path: Path, ends: tuple[float, ...], said: str) -> No
         add(tmp_path, 8, [20.0 + seed / 2], seed=seed)
         add(tmp_path, 14, [20.0, end], seed=seed, grown=8)
     assert said in sentence(load_runs(tmp_path))
+
+
+def test_the_margin_of_the_report_judges(tmp_path: Path) -> None:
+    for seed, end in enumerate((21.9, 22.1, 22.5)):
+        add(tmp_path, 8, [20.0 + seed / 2], seed=seed)
+        add(tmp_path, 14, [20.0, end], seed=seed, grown=8)
+    for margin, said in ((1.0, "SGD loses the solution"), (3.0, "SGD keeps the solution")):
+        assert said in write_report(tmp_path, out=tmp_path / "report", margin=margin)
+
+
+def test_two_seeds_of_different_numbers_are_not_paired(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        add(tmp_path, 8, [20.0 + seed], seed=seed)
+        add(tmp_path, 14, [20.0, 30.0 + seed], seed=2 + seed, grown=8)
+    text = sentence(load_runs(tmp_path))
+    assert "10.00 points above the 8 layers (95 % interval " in text
+    assert "paired" not in text
 
 
 def test_without_the_shallower_runs_it_says_where_they_end(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Does SGD keep a deeper net that does as well? The constructed solution of arXiv 1512.03385, section 1, trained on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from resnet_exp.study.describe import describe_study
 from resnet_exp.study.figure import COLOURS, MANY, bare, put_caption, readable
 from resnet_exp.study.identity import net_called
 from resnet_exp.study.runs import Run, read_study
-from resnet_exp.study.statistics import Difference, Verdict, judge, paired, welch
+from resnet_exp.study.statistics import MARGIN, Difference, Verdict, judge, paired, welch
 from resnet_exp.study.verdict import PRIMARY
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import mean_text
@@ -166,7 +167,7 @@ def difference_from(first: Arm, second: Arm) -> Difference | None:
     return paired(first.by_seed(PRIMARY), second.by_seed(PRIMARY)) or welch(one, other)
 
 
-def clause(arm: Arm, growth: Growth) -> str | None:
+def clause(arm: Arm, growth: Growth, *, margin: float) -> str | None:
     """«at lr 0.02 they end at 31.20 % (..., 3 seeds), 12.10 points above the 20 layers (...): SGD loses the solution»;
     and where the shallower net ends that is trained on likewise."""
     final = arm.final(PRIMARY)
@@ -175,7 +176,8 @@ def clause(arm: Arm, growth: Growth) -> str | None:
     mean, known = mean_text(final.values)
     text = f"at lr {lr_of(arm):g} they end at {mean} % ({known})"
     if growth.shallow and (difference := difference_from(growth.shallow, arm)):
-        text += f", {apart(difference)} the {growth.depths[0]} layers{interval(difference)}{judged(difference)}"
+        text += f", {apart(difference)} the {growth.depths[0]} layers{interval(difference)}"
+        text += judged(difference, margin=margin)
     for other in growth.trained_on:
         if lr_of(other) == lr_of(arm) and (difference := difference_from(arm, other)):
             alone = mean_text([*other.by_seed(PRIMARY).values()])[0]
@@ -191,13 +193,14 @@ def apart(difference: Difference) -> str:
 
 
 def interval(difference: Difference) -> str:
-    """` (95 % interval +1.10 to +2.20)`; nothing where one seed has none."""
+    """` (95 % interval +1.10 to +2.20, paired by seed)`; nothing where one seed has none."""
     if difference.low is None or difference.high is None:
         return ""
-    return f" (95 % interval {difference.low:+.2f} to {difference.high:+.2f})"
+    how = ", paired by seed" if difference.paired else ""
+    return f" (95 % interval {difference.low:+.2f} to {difference.high:+.2f}{how})"
 
 
-def judged(difference: Difference) -> str:
+def judged(difference: Difference, *, margin: float) -> str:
     """What SGD did with the solution, as far as the seeds tell; nothing where there is no interval."""
     if difference.low is None:
         return ""
@@ -206,15 +209,19 @@ def judged(difference: Difference) -> str:
         Verdict.IMPROVES: "SGD improves on the solution",
         Verdict.NO_DEGRADATION: "SGD keeps the solution",
         Verdict.INCONCLUSIVE: "these seeds cannot tell whether SGD keeps the solution",
-    }[judge(difference)]
+    }[judge(difference, margin=margin)]
     return f": {said}"
 
 
-def sentence(runs: Sequence[Run]) -> str:
-    """For each growth, a paragraph: where it began, where it ends at each learning rate, and its depth from scratch."""
+def sentence(runs: Sequence[Run], *, margin: float = MARGIN) -> str:
+    """For each growth, a paragraph: where it began, where it ends at each learning rate, and its depth from scratch.
+
+    Args:
+        margin: points of training error within which a difference does not matter.
+    """
     paragraphs = []
     for growth in growths(runs):
-        clauses = [said for arm in growth.grown if (said := clause(arm, growth))]
+        clauses = [said for arm in growth.grown if (said := clause(arm, growth, margin=margin))]
         if not clauses:
             continue
         shallow, deep = growth.depths
@@ -244,3 +251,8 @@ ARGUMENT = Argument(
     find=find,
     apart=lambda runs: "",  # the report tells of runs that are not complete
 )
+
+
+def argument(*, margin: float) -> Argument:
+    """The same, judged by a margin in points of training error that the user named."""
+    return replace(ARGUMENT, sentence=partial(sentence, margin=margin))

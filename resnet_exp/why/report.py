@@ -12,21 +12,24 @@ from resnet_exp.why import branches, gradients, grow, information, lesion, respo
 from resnet_exp.why.argument import Argument, Drawing, Found
 
 ARGUMENTS: tuple[Argument, ...] = tuple(
-    module.ARGUMENT for module in (responses, gradients, branches, lesion, information, surface, grow)
+    module.ARGUMENT for module in (responses, gradients, branches, lesion, information, surface)
 )
 
 
 def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = MARGIN) -> str:
     """`study.report.write_report`, and why."""
     return report.write_report(
-        *folders, out=out, mix=mix, margin=margin, explain=lambda: draw_arguments(*folders, out=out)
+        *folders, out=out, mix=mix, margin=margin, explain=lambda: draw_arguments(*folders, out=out, margin=margin)
     )
 
 
-def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownFigure], list[str]]:
+def draw_arguments(*folders: Path, out: Path, margin: float = MARGIN) -> tuple[list[ShownFigure], list[str]]:
     """Draws into `out` the figures of every argument for which something was found.
 
     An argument that fails is left out, and its earlier figures go: the others and the report do without it.
+
+    Args:
+        margin: points of training error within which a difference does not matter.
 
     Returns:
         What the page shows of each; and what is left out and why, a line each.
@@ -35,7 +38,7 @@ def draw_arguments(*folders: Path, out: Path) -> tuple[list[ShownFigure], list[s
         OSError: `out` cannot be written.
     """
     shown, left_out = [], []
-    for argument in ARGUMENTS:
+    for argument in (*ARGUMENTS, grow.argument(margin=margin)):
         found, unread = argument.find(folders, argument.what)
         left_out += unread
         if not found:
