@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from resnet_exp.runs.diagnostics import Diagnosis, Row
 from resnet_exp.study.figure import bare, colours_of, key_of_depths, put_caption, wide_figure
+from resnet_exp.study.statistics import estimate
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import Group, caption, grouped, listed, mean_text, trained_twins
 
@@ -71,34 +72,60 @@ def by_count(one: Diagnosis) -> tuple[list[int], list[float]]:
     return sorted(errors), [float(np.mean(errors[count])) for count in sorted(errors)]
 
 
-def median_rises(group: Group, *, batch_norm: str = "stored") -> list[float]:
-    """Points of error that the median block costs, for every seed."""
-    return [float(np.median(rises(one, batch_norm=batch_norm))) for one in group.found]
+def at_chance(one: Diagnosis) -> bool:
+    """Whether the whole net does no better than guessing: it has nothing to lose."""
+    return error_of_whole(one) >= AT_CHANCE * float(one.choices["chance"])
 
 
-def left_at_chance(group: Group) -> str:
+def median_rises(found: Sequence[Diagnosis], *, batch_norm: str = "stored") -> dict[int, float]:
+    """Points of error that the median block costs, by seed."""
+    return {one.subject.seed: float(np.median(rises(one, batch_norm=batch_norm))) for one in found}
+
+
+def left_at_chance(found: Sequence[Diagnosis]) -> str:
     """`3 of 27`: how many of the nets that lack one block do no better than guessing."""
-    errors = [float(row["error"]) / one.choices["chance"] for one in group.found for row in rows_of(one, "one")]
+    errors = [float(row["error"]) / one.choices["chance"] for one in found for row in rows_of(one, "one")]
     return f"{sum(error >= AT_CHANCE for error in errors)} of {len(errors)}"
 
 
+def said_of(name: str, found: Sequence[Diagnosis]) -> str:
+    """What the median block costs a net, with both kinds of BN statistics, and how many nets do not survive."""
+    points, known = mean_text([*median_rises(found).values()])
+    said = f"{name} {points} points ({known}"
+    if rows_of(found[0], "none", batch_norm="re-estimated"):
+        again = mean_text([*median_rises(found, batch_norm="re-estimated").values()])[0]
+        said += f"; {again} with BN statistics re-estimated"
+    return f"{said}; {left_at_chance(found)} lesions leave it at chance)"
+
+
+def compared(plain: Group, other: Group) -> str:
+    """How much more or less a block costs the plain net than its residual twin, seed by seed, over those that both have
+    and that know something. Empty where there is no interval, as with one seed."""
+    mine, others = (median_rises([one for one in group.found if not at_chance(one)]) for group in (plain, other))
+    differences = [mine[seed] - others[seed] for seed in sorted(mine.keys() & others.keys())]
+    if not differences or estimate(differences).low is None:
+        return ""
+    sign, word = (-1, "less") if np.mean(differences) < 0 else (1, "more")
+    over = estimate([sign * points for points in differences])
+    unsure = "; it may be none" if over.low is not None and over.low <= 0 else ""  # the mean is not below 0
+    points, known = mean_text(over.values)
+    return f"A block costs {plain.name} {points} points {word} than {other.name} ({known}{unsure})."
+
+
 def sentence(found: Sequence[Diagnosis]) -> str:
-    """What the median block costs each net, with both kinds of BN statistics, and how many nets do not survive."""
+    """What the median block costs each net, which nets have nothing to lose, and plain nets beside their twins."""
     groups = [group for group in grouped(found) if all(rises(one) for one in group.found)]
-    parts = []
+    parts, text = [], []
     for group in groups:
-        points, known = mean_text(median_rises(group))
-        said = f"{group.name} {points} points ({known}"
-        if rows_of(group.found[0], "none", batch_norm="re-estimated"):
-            said += f"; {mean_text(median_rises(group, batch_norm='re-estimated'))[0]} with BN statistics re-estimated"
-        parts.append(f"{said}; {left_at_chance(group)} lesions leave it at chance)")
-    text = [f"To lose one block costs in the median {listed(parts)}."] if parts else []
-    for plain, other in trained_twins(groups):
-        costs = [float(np.mean(median_rises(group))) for group in (plain, other)]
-        if costs[0] != costs[1]:
-            more = "more" if costs[0] > costs[1] else "less"
-            text.append(f"At {plain.depth} layers a block costs the plain net {more} than {other.name}.")
-    return " ".join(text)
+        lost = [one for one in group.found if at_chance(one)]
+        if learned := [one for one in group.found if not at_chance(one)]:
+            parts.append(said_of(group.name, learned))
+        if lost:
+            error, known = mean_text([error_of_whole(one) for one in lost])
+            text.append(f"{group.name} as a whole errs for {error} % of the images, which is chance ({known}).")
+    if parts:
+        text.insert(0, f"To lose one block costs in the median {listed(parts)}.")
+    return " ".join([*text, *filter(None, (compared(plain, other) for plain, other in trained_twins(groups)))])
 
 
 ARGUMENT = Argument(
