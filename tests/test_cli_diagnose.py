@@ -98,8 +98,12 @@ def test_a_net_that_nobody_trained_is_asked_at_initialisation(command: Command, 
 
 
 def test_a_question_that_does_not_fit_a_net_is_passed_over_among_others(trained: Path, command: Command) -> None:
-    for words in (("from=outputs/mine", "what=branches"), ("from=outputs/mine/plain8/seed1", "what=all")):
-        done = command("task=diagnose", *words)
+    for words in (
+        ("task=diagnose", "from=outputs/mine", "what=branches"),
+        ("task=diagnose", "from=outputs/mine/plain8/seed1", "what=all"),
+        ("-m", "task=diagnose", "from=outputs/mine", "what=branches", "fresh=true"),
+    ):
+        done = command(*words)
         assert done.returncode == 0, done.stderr
         assert "what=branches: plain8 has no shortcut beside which its layers are a branch" in done.stdout
     assert (trained / "resnet8" / "seed1" / "diagnostics" / "branches.csv").exists()

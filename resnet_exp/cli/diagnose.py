@@ -56,13 +56,14 @@ def study_of(config: Config, path: Path) -> Path:
     return path.parent.parent if path.name == f"seed{config.seed}" else path
 
 
-def diagnose(config: Config, path: Path, *, given: Collection[str], draw: bool) -> None:
+def diagnose(config: Config, path: Path, *, given: Collection[str], in_sweep: bool) -> None:
     """Asks each run what `what` names, and has the study's report say what follows.
 
     Args:
         path: the folder of the run that the settings name.
         given: the settings that the user named.
-        draw: whether to draw the report; of several jobs the last does.
+        in_sweep: whether it is one of several jobs. A question that does not fit one of them is then passed over, as
+            it is where one job asks several runs; and the report is drawn behind them all.
 
     Raises:
         ValueError: there is no run, its files are damaged, or a question does not fit its net.
@@ -83,12 +84,12 @@ def diagnose(config: Config, path: Path, *, given: Collection[str], draw: bool) 
                 of_one,
                 folder,
                 what=config.what,
-                pass_over="all" in config.what or len(runs) > 1,
+                pass_over=in_sweep or "all" in config.what or len(runs) > 1,
                 check=check,
                 turn=workers.place,
                 quiet=workers.is_worker(),
             )
-    if draw:
+    if not in_sweep:
         explain_study(study_named(config) or study_of(*runs[0]))
 
 

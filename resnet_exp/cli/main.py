@@ -47,7 +47,7 @@ def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) 
         in_sweep: whether it is one of several jobs.
     """
     if config.task == "diagnose":
-        return diagnose(config, path, given=given, draw=not in_sweep)
+        return diagnose(config, path, given=given, in_sweep=in_sweep)
     if config.task == "grow":
         shallower = Path(str(config.from_)).expanduser()
         config, path = grown_from(config, given=given)
