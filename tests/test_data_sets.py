@@ -293,3 +293,15 @@ def test_real_images_through_the_real_loader(tmp_path: Path, monkeypatch: pytest
     assert np.array_equal(loaded.train.images[index].permute(2, 0, 1).numpy().ravel(), record[1:])
     assert torch.allclose(loaded.mean, torch.tensor([0.4914, 0.4822, 0.4465]), atol=0.005)
     assert torch.allclose(loaded.std, torch.tensor([0.2470, 0.2435, 0.2616]), atol=0.005)
+
+
+@pytest.mark.parametrize(
+    ("images", "most", "sizes"),
+    [(251, 250, [126, 125]), (10, 4, [4, 3, 3]), (1000, 250, [250] * 4), (5, 9, [5]), (9, 1, [1] * 9)],
+)
+def test_batches_are_equal_but_for_one_image(images: int, most: int, sizes: list[int]) -> None:
+    split = Split(torch.arange(images)[:, None, None, None].expand(-1, 2, 2, 3), torch.arange(images))
+    batches = split.batches(most=most)
+    assert [len(batch) for batch in batches] == sizes
+    assert torch.equal(torch.cat([batch.images for batch in batches]), split.images)
+    assert torch.equal(torch.cat([batch.labels for batch in batches]), split.labels)

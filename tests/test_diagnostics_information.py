@@ -253,3 +253,10 @@ def test_what_is_known_is_left_out_and_the_rest_is_the_same(
     assert list(QUESTION.measure(case, known)) == pieces[7:]
     monkeypatch.setattr(information, "PLACES_AT_ONCE", 2)
     assert list(QUESTION.measure(case, [])) == pieces
+
+
+def test_statistics_are_of_no_single_image(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(information, "BATCH_NORM_AT_ONCE", 33)  # of a hundred
+    case = case_of(settings, tmp_path, "model=mlp", "depth=6")
+    assert all(np.isfinite(float(row["r2"])) for row in answers(case))
+    assert "batches of 25," in QUESTION.choices(case)["batch_norm"]

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from resnet_exp.diagnostics import responses
 from resnet_exp.diagnostics.case import Case, open_case
 from resnet_exp.diagnostics.responses import QUESTION
 from resnet_exp.runs.diagnostics import Row
@@ -96,3 +97,12 @@ def test_what_is_known_is_left_out(settings: Settings, tmp_path: Path) -> None:
     pieces = list(QUESTION.measure(case, []))
     assert len(pieces) == QUESTION.pieces(case) == 2
     assert list(QUESTION.measure(case, pieces[0])) == pieces[1:]
+
+
+def test_no_batch_is_of_a_single_image(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which BN has no statistics where a map is 1x1."""
+    monkeypatch.setattr(responses, "AT_ONCE", 33)
+    case = case_of(settings, tmp_path, "model=mlp", "depth=6")
+    assert len(case.parts.dataset.train) == 3 * 33 + 1
+    assert all(np.isfinite(float(row["std"])) for row in answers(case))
+    assert QUESTION.choices(case)["batch"] == 25

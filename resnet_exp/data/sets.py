@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import tarfile
 import urllib.error
 from collections.abc import Callable
@@ -49,6 +50,14 @@ class Split:
 
     def take(self, indices: Tensor) -> "Split":
         return Split(self.images[indices], self.labels[indices])
+
+    def batches(self, *, most: int) -> list["Split"]:
+        """All of it in order, in as few parts of up to `most` images as there can be, equal but for one image.
+
+        A last batch of few would weigh as much as the others, and of a single image BN has no statistics.
+        """
+        parts = math.ceil(len(self) / most)
+        return list(map(Split, self.images.tensor_split(parts), self.labels.tensor_split(parts)))
 
 
 @dataclass(frozen=True)

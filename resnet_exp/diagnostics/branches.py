@@ -139,10 +139,7 @@ def branches(case: Case, *, mode: str) -> list[Sums]:
     model, images = case.model, case.some("train", most=IMAGES)
     found = [Sums() for _ in model.blocks]
     with kept_statistics(model, training=mode == "batch"), torch.enable_grad(), watched(model.blocks, found):
-        parts = math.ceil(len(images) / at_once(case))
-        rows = torch.arange(len(images), device=images.labels.device)
-        for part in rows.tensor_split(parts):  # equal ones: BN has no statistics of a single image
-            batch = images.take(part)
+        for batch in images.batches(most=at_once(case)):
             loss = F.cross_entropy(model(case.shown(batch.images)), batch.labels, reduction="sum")
             torch.autograd.grad(loss, next(model.parameters()))  # the stem's: the way there leads through all
     return found

@@ -39,7 +39,7 @@ IMAGES, HELD_OUT = 1000, 1000  # at most: fitted on, and scored
 FEATURES = 256  # of every layer: enough to read most of an image's pixels, few for a thousand images to fit
 SIDE = 8  # pixels of the image that is read: what is finer, 256 numbers cannot tell
 UNITS = 2**14  # of a layer, drawn at random if it has more than any of [P1]'s CIFAR nets: bounds the matrix
-BATCH_NORM_AT_ONCE = 250  # images whose statistics are averaged
+BATCH_NORM_AT_ONCE = 250  # images at most whose statistics are averaged
 PLACES_AT_ONCE = 64  # whose features are kept in memory
 
 
@@ -78,10 +78,11 @@ def side_of(case: Case) -> int:
 
 
 def choices_of(case: Case) -> dict[str, Any]:
-    side = side_of(case)
-    statistics = f"re-estimated on the fitted images, batches of {BATCH_NORM_AT_ONCE}, then eval mode"
+    side, images = side_of(case), case.some("train", most=IMAGES)
+    at_once = len(images.batches(most=BATCH_NORM_AT_ONCE)[0])
+    statistics = f"re-estimated on the fitted images, batches of {at_once}, then eval mode"
     return {
-        "images": min(IMAGES, len(case.parts.dataset.train)),
+        "images": len(images),
         "held_out": min(HELD_OUT, len(case.parts.dataset.test)),
         "split": "fitted on train, scored on test, neither augmented",
         "features": f"{FEATURES} Gaussian mixtures, seed 0, of all units, or of {UNITS} drawn at random",
@@ -216,7 +217,7 @@ def with_own_statistics(
     model = case.load(step)
     with kept_statistics(model):
         if model.batch_norms:
-            batches = (case.shown(batch) for batch in splits[0].images.split(BATCH_NORM_AT_ONCE))
+            batches = (case.shown(batch.images) for batch in splits[0].batches(most=BATCH_NORM_AT_ONCE))
             recompute_batch_norm(model, batches, precision=case.parts.precision)
         model.eval()
         return [features_of(case, places, split.images) for split in splits]

@@ -23,15 +23,16 @@ from resnet_exp.diagnostics.layers import layers_of
 from resnet_exp.diagnostics.question import Question
 from resnet_exp.runs.diagnostics import Row
 
-IMAGES, AT_ONCE = 1000, 250  # training images; in a batch, whose own statistics BN then takes
+IMAGES, AT_ONCE = 1000, 250  # training images; at most in a batch, whose own statistics BN then takes
 MODES = ("batch", "stored")
 
 
 def choices_of(case: Case) -> dict[str, Any]:
+    images = case.some("train", most=IMAGES)
     return {
-        "images": min(IMAGES, len(case.parts.dataset.train)),
+        "images": len(images),
         "split": "train, not augmented",
-        "batch": AT_ONCE,
+        "batch": len(images.batches(most=AT_ONCE)[0]),
         "precision": "float32",
         "response": "after BN, before ReLU or addition; without a BN behind it the layer's own output",
     }
@@ -65,7 +66,7 @@ class Spread:
 @torch.no_grad()
 def spreads(case: Case, *, mode: str) -> list[Spread]:
     """Of every layer of the net as it is, in order; `mode` is one of MODES."""
-    model, images = case.model, case.some("train", most=IMAGES).images
+    model, images = case.model, case.some("train", most=IMAGES)
     found = [Spread() for _ in layers_of(model)]
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, *, spread: Spread) -> None:
@@ -76,8 +77,8 @@ def spreads(case: Case, *, mode: str) -> list[Spread]:
         for layer, spread in zip(layers_of(model), found, strict=True)
     ]
     with kept_statistics(model, training=mode == "batch"), hooked(hooks):
-        for batch in images.split(AT_ONCE):
-            model(case.shown(batch))
+        for batch in images.batches(most=AT_ONCE):
+            model(case.shown(batch.images))
     return found
 
 

@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet_exp.data.sets import Split
 from resnet_exp.diagnostics.case import Case
 from resnet_exp.diagnostics.directions import Trajectory, Weights, filter_normalised, movable, moving, principal
 from resnet_exp.diagnostics.question import Question
@@ -117,12 +116,8 @@ def loss_and_error(model: Network, batches: Sequence[tuple[Tensor, Tensor]]) -> 
 
 def batches_of(case: Case, *, most: int) -> list[tuple[Tensor, Tensor]]:
     """Training images as the net sees them, and labels, in batches of about equal size."""
-    split: Split = case.some("train", most=most)
-    size = -(-len(split) // -(-len(split) // AT_ONCE))
-    return [
-        (case.shown(images), labels)
-        for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True)
-    ]
+    batches = case.some("train", most=most).batches(most=AT_ONCE)
+    return [(case.shown(batch.images), batch.labels) for batch in batches]
 
 
 def rows_at(model: Network, batches: Sequence[tuple[Tensor, Tensor]], *, modes: Sequence[str], where: Row) -> list[Row]:
