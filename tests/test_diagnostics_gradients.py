@@ -183,3 +183,11 @@ def test_numbers_without_bounds_are_written_down(settings: Settings, tmp_path: P
     known = ask(QUESTION, broken, check=lambda: None, fresh=False)
     assert known.complete
     assert all(math.isnan(float(row["output"])) for row in known.rows)
+
+
+def test_it_is_recorded_that_a_run_began_from_other_weights(settings: Settings, tmp_path: Path) -> None:
+    small = ("model=plain", "depth=8")
+    drawn = case_of(settings, tmp_path / "drawn", *small, trained=True)
+    assert "initial_weights" not in QUESTION.choices(drawn)  # as in the records of older versions
+    begun = case_of(settings, tmp_path / "begun", *small, f"init_from={tmp_path / 'drawn'}", trained=True)
+    assert QUESTION.choices(begun)["initial_weights"] == str(tmp_path / "drawn")

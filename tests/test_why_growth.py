@@ -1,6 +1,7 @@
 """Numbers of growth whose answers are known, and the words for them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,15 @@ def test_theory_knows_factors_of_some_nets() -> None:
     assert residual.factor**4 == pytest.approx(2)  # two layers double the square
     assert prediction(group(shortcut="A")) is None
     assert prediction(group(shortcut="A", norm="none", zero_init=True)) is None
+
+
+def test_theory_speaks_of_drawn_weights_alone() -> None:
+    one = diagnosis([1.0] * 8)
+    copied = replace(one, choices=one.choices | {"initial_weights": "outputs/mine/plain8/seed0"})
+    unknown = replace(one, rows=[row for row in one.rows if row["step"] == 60])  # an older record of the same
+    for other in (copied, unknown):
+        (of_other,) = grouped([other])
+        assert prediction(of_other) is None
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from resnet_exp.nets.table import net_spec, signal_growth
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.origin import Origin, check_settings
+from resnet_exp.runs.schema import DRAWN, GROWN
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,13 @@ class Parts:
         """Of `train`, `val` or `test`, whole and not augmented."""
         images = getattr(self.dataset, split)
         return Evaluation(self.model, images, preprocess=self.preprocess, precision=self.precision)
+
+
+def weights_named(config: Config) -> str:
+    """What the settings say of the first weights."""
+    if config.grow_from is not None:
+        return f"{GROWN} {' '.join(config.grow_from)}"  # whose, of every seed, is said elsewhere
+    return config.init_from or DRAWN
 
 
 def prepare(config: Config, *, earlier: Origin | None, turn: int = 0, spec: NetSpec | None = None) -> Parts:

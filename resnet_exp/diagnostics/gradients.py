@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_exp.compute.evaluate import training_batches
+from resnet_exp.compute.parts import weights_named
 from resnet_exp.compute.watch import hooked, kept_statistics
 from resnet_exp.diagnostics.case import Case
 from resnet_exp.diagnostics.layers import Layer, layers_of
@@ -28,7 +29,7 @@ from resnet_exp.runs.diagnostics import Row
 
 
 def choices_of(case: Case) -> dict[str, Any]:
-    return {
+    choices = {
         "images": "the batch that the next update trains on, as it trains on it",
         "batch": case.config.train.batch_size,
         "batch_norm": "the batch's own statistics",
@@ -37,6 +38,8 @@ def choices_of(case: Case) -> dict[str, Any]:
         "precision": "float32",
         "zero_init": case.config.zero_init,  # what theory predicts depends on it
     }
+    # Of drawn weights, of which alone theory speaks, nothing is said: so an older record of them stays the same.
+    return choices if case.begins_as_drawn else choices | {"initial_weights": weights_named(case.config)}
 
 
 def training_batch(case: Case, *, step: int) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from resnet_exp.compute.evaluate import recompute_batch_norm, training_batches
 from resnet_exp.compute.grown import grow_into
-from resnet_exp.compute.parts import Parts, prepare, take_up
+from resnet_exp.compute.parts import Parts, prepare, take_up, weights_named
 from resnet_exp.compute.speed import choose_compile, compile_blocks
 from resnet_exp.compute.totals import Totals
 from resnet_exp.compute.weights import load_into, read
@@ -22,7 +22,7 @@ from resnet_exp.runs.checkpoint import repair
 from resnet_exp.runs.folder import RunFolder
 from resnet_exp.runs.liveness import this_host
 from resnet_exp.runs.origin import Origin
-from resnet_exp.runs.schema import DRAWN, GROWN
+from resnet_exp.runs.schema import DRAWN
 from resnet_exp.runs.snapshots import snapshot_steps
 from resnet_exp.settings import flatten
 from resnet_exp.training.facts import describe_device, environment, headline, known_before
@@ -152,13 +152,6 @@ def as_it_began(folder: RunFolder, config: Config) -> Begun:
     kept = ("precision_reason", "images_per_second", "seconds_per_step", "grown")
     weights = known.get("choices", {}).get("initial_weights", weights_named(config))
     return Begun(str(weights), {key: known[key] for key in kept if key in known})
-
-
-def weights_named(config: Config) -> str:
-    """What the settings say of the first weights."""
-    if config.grow_from is not None:
-        return f"{GROWN} {' '.join(config.grow_from)}"  # whose, of every seed, is said elsewhere
-    return config.init_from or DRAWN
 
 
 def go_on(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis
+from resnet_exp.runs.schema import DRAWN
 from resnet_exp.study.statistics import estimate
 from resnet_exp.why.measured import Group, steps_of
 
@@ -40,9 +41,11 @@ class Prediction:
 
 
 def prediction(group: Group) -> Prediction | None:
-    """What theory says of the net, or of one like it; None of residual nets with BN, and of blocks that begin at zero:
-    there it knows no constant factor."""
+    """What theory says of the net, or of one like it, as it is drawn. None of one that began from other weights; and of
+    residual nets with BN, and of blocks that begin at zero: there it knows no constant factor."""
     spec = group.spec
+    if any(steps_of(one)[:1] != [0] or one.choices.get("initial_weights", DRAWN) != DRAWN for one in group.begun):
+        return None
     if group.is_plain and spec.norm == "batch":
         return Prediction(PLAIN_BN, "wide fully connected nets with BN")
     if group.is_plain:  # [H] 2.2: what the initialisation is chosen for
