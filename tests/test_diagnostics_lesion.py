@@ -1,6 +1,6 @@
 """Nets with blocks removed, against nets that are built without them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from resnet_exp.diagnostics import lesion as lesion_module
 from resnet_exp.diagnostics.case import Case, open_case
 from resnet_exp.diagnostics.lesion import QUESTION, Lesion, injured, lesions_of
 from resnet_exp.diagnostics.question import ask
@@ -160,3 +161,20 @@ def test_it_goes_on_from_a_file(case: Case) -> None:
     found = ask(QUESTION, case, check=lambda: None, fresh=False)
     assert len({(row["kind"], row["blocks"], row["draw"], row["batch_norm"]) for row in found.rows}) == len(found.rows)
     assert len(found.rows) == 2 * QUESTION.pieces(case)
+
+
+@pytest.mark.parametrize(("more", "images"), [((), 64), (("train.batch_size=64",), 128), (("norm=none",), 0)])
+def test_the_record_says_on_how_many_images_statistics_were_estimated(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], images: int
+) -> None:
+    """There are a hundred."""
+    case = open_case(settings(*TINY, "model=resnet", "depth=8", *more), tmp_path)
+    used: list[int] = []
+
+    def count(model: Network, batches: Iterable[Tensor], **more: object) -> None:
+        used.append(sum(len(batch) for batch in batches))
+
+    monkeypatch.setattr(lesion_module, "recompute_batch_norm", count)
+    answers(case)
+    assert QUESTION.choices(case)["batch_norm_images"] == images
+    assert {*used} == ({images} if images else set())

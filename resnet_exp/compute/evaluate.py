@@ -87,9 +87,14 @@ class Evaluation:
         return result
 
 
+def num_training_batches(split: Split, stream: BatchStream) -> int:
+    """How many `training_batches` yields; the last one is as large as the others, and may begin the next epoch."""
+    return math.ceil(min(BN_IMAGES, len(split)) / stream.batch_size)
+
+
 def training_batches(split: Split, stream: BatchStream, *, first: int, preprocess: Preprocess) -> Iterator[Tensor]:
     """Batches `first` and following as training sees them, (B, 3, S, S) float32: 5,000 images or an epoch."""
-    for step in range(first, first + math.ceil(min(BN_IMAGES, len(split)) / stream.batch_size)):
+    for step in range(first, first + num_training_batches(split, stream)):
         sample = Sample(*(sampled.to(split.labels.device) for sampled in stream.batches(step)))
         # A batch alone: a border around every image of the split would be one more copy of it.
         prepared = preprocess.prepare(split.images[sample.indices])

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet_exp.compute.evaluate import recompute_batch_norm, training_batches
+from resnet_exp.compute.evaluate import num_training_batches, recompute_batch_norm, training_batches
 from resnet_exp.compute.predict import logits_of
 from resnet_exp.compute.watch import kept_statistics
 from resnet_exp.data.sets import Split
@@ -28,7 +28,7 @@ from resnet_exp.nets.network import Block, Network
 from resnet_exp.runs.diagnostics import Row
 
 IMAGES = 1000  # test images: with fewer, differences below 1.5 points are noise
-BN_BATCHES = 4  # training batches on which BN statistics are re-estimated
+BN_BATCHES = 4  # training batches at most on which BN statistics are re-estimated
 SEVERAL = (2, 3, 5, 8, 13, 21)  # blocks that are removed together, up to half of those that can be
 DRAWS, SEED = 3, 0  # of each number
 
@@ -109,12 +109,19 @@ def swapped(one: Block, other: Block) -> Iterator[None]:
         del one.forward, other.forward
 
 
+def batch_norm_images(case: Case) -> int:
+    """How many images BN statistics are re-estimated on: of few training images there are fewer batches."""
+    stream = case.parts.stream(case.config)
+    batches = min(BN_BATCHES, num_training_batches(case.parts.dataset.train, stream))
+    return batches * stream.batch_size if case.model.batch_norms else 0
+
+
 def choices_of(case: Case) -> dict[str, Any]:
     return {
         "images": min(IMAGES, len(case.parts.dataset.test)),
         "split": "test",
         "chance": 100 * (1 - 1 / len(case.parts.dataset.classes)),
-        "batch_norm_images": BN_BATCHES * case.config.train.batch_size,
+        "batch_norm_images": batch_norm_images(case),
         "draws": DRAWS,
         "seed": SEED,
         "precision": "float32",
