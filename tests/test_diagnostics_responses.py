@@ -35,6 +35,18 @@ def test_with_bn_every_layer_has_one_before_the_first_step(settings: Settings, t
     assert max(abs(float(value) - 1) for value in stored) > 0.1  # whose mean 0 and variance 1 are not these images'
 
 
+@pytest.mark.parametrize(
+    ("more", "stem", "ending"), [(("model=preact",), "other", "other"), (("model=resnet", "zero_init=true"), "1", "0")]
+)
+def test_where_bn_does_not_follow_or_begins_at_zero_it_is_another(
+    settings: Settings, tmp_path: Path, more: tuple[str, ...], stem: str, ending: str
+) -> None:
+    rows = answers(case_of(settings, tmp_path, *more, "depth=8"))
+    own = [float(row["std"]) for row in rows if row["batch_norm"] == "batch"]
+    found = ["1" if abs(std - 1) < 2e-3 else "0" if std == 0 else "other" for std in own]
+    assert found == [stem, *(["1", ending] * 3)]
+
+
 def test_a_trained_plain_net_agrees_with_a_slow_computation(settings: Settings, tmp_path: Path) -> None:
     case = case_of(settings, tmp_path, "model=plain", "depth=8", "optim.lr=0.05", trained=True)
     rows = [row for row in answers(case) if row["step"] == 6]

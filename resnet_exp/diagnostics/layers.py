@@ -17,7 +17,7 @@ class Layer:
         stage: 0 for the stem.
         block: from 1 on through the whole net; 0 for the stem.
         module: the convolution or fully connected layer.
-        norm: the BN right behind it; None without BN, and behind the last layer of a v2 block.
+        norm: the BN right behind it; None without BN, and in v2 behind the stem and the last layer of a block.
     """
 
     name: str

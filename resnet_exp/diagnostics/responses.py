@@ -4,10 +4,11 @@ The response of a layer is its output after BN, before ReLU or addition; its str
 images, pixels and channels together. The paper leaves open over which images and with which BN statistics. Here:
 training images as a test shows them, once with each batch's own statistics (`batch`, as in training) and once with the
 stored ones (`stored`). With a batch's own statistics a channel's deviation is |gamma| * sqrt(var / (var + eps)), so the
-figure is one of gamma: at initialisation, where gamma is 1, every layer has 1.000.
+figure is one of gamma: at initialisation, where gamma is 1, every layer with BN behind it has 1.000. At the end of a v1
+block, where zero_init makes it 0, it has 0.
 
-The last layer of a v2 block has no BN behind it, and a net without BN has none at all: there it is the layer's own
-output.
+The stem of a v2 net and the last layer of a v2 block have no BN behind them, and a net without BN has none at all.
+There it is the layer's own output.
 """
 
 from collections.abc import Iterator, Sequence
