@@ -22,7 +22,7 @@ ROOMS = {
     "nets": set(),
 }
 STUDY = {"study", "why"}  # read run folders, compute and train nothing
-GROUND = {"config", "cores", "files", "grammar", "settings"}  # know no room
+GROUND = {"config", "cores", "files", "grammar", "settings", "text"}  # know no room
 # Importing these must not take long: what a command says about wrong words, and all that reads run folders.
 WITHOUT_TORCH = {
     *(
@@ -31,6 +31,7 @@ WITHOUT_TORCH = {
         "files",
         "grammar",
         "settings",
+        "text",
         "cli.start",
         "cli.main",
         "cli.report",
@@ -49,7 +50,6 @@ WITHOUT_TORCH = {
         "cli.describe",
         "cli.plan",
         "cli.table",
-        "cli.text",
         "data.classes",
         "data.sizes",
         "nets.cost",

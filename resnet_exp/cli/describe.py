@@ -4,7 +4,6 @@ import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from resnet_exp.cli.text import aligned
 from resnet_exp.config import Config
 from resnet_exp.data.classes import count_classes
 from resnet_exp.nets.cost import LayerCost, costs_of
@@ -12,6 +11,7 @@ from resnet_exp.nets.names import net_name
 from resnet_exp.nets.table import LAYOUTS, net_spec
 from resnet_exp.study.cells import lines_of
 from resnet_exp.study.sizes import SizedNet, published_size, size_table
+from resnet_exp.text import aligned
 
 HEAD = ("layer", "kind", "output", "parameters", "share", "multiply-adds", "share", "sees")
 WORDS = (0, 1, 2)  # columns of them

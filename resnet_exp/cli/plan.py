@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_exp.cli.grow import begins, shallower_in
-from resnet_exp.cli.text import aligned, duration, size
 from resnet_exp.config import Config
 from resnet_exp.cores import count_gpus
 from resnet_exp.runs.checkpoint import load_checkpoint
 from resnet_exp.runs.folder import FINISHED, RunFolder
 from resnet_exp.runs.known import number, what_is_known
 from resnet_exp.runs.snapshots import FOLDER as SNAPSHOTS
+from resnet_exp.text import aligned, duration, size
 
 if TYPE_CHECKING:
     from resnet_exp.training.forecast import Forecast

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from resnet_exp.cli.text import size
 from resnet_exp.runs.folder import InUseError
 from resnet_exp.runs.prune import prunable, prune
 from resnet_exp.runs.status import RunStatus
+from resnet_exp.text import size
 
 
 def pruned(found: Sequence[RunStatus], *, remove: bool) -> Iterator[str]:

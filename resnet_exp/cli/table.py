@@ -5,9 +5,9 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from resnet_exp.cli.text import aligned, duration
 from resnet_exp.runs.folder import FINISHED
 from resnet_exp.runs.status import STATUSES, RunStatus, counted, seconds_left
+from resnet_exp.text import aligned, duration
 
 HEAD = ("net", "seed", "status", "step", "train %", "test %", "images/s", "left", "")
 WORDS = (0, 2, 8)  # the columns of words

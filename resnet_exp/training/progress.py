@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from resnet_exp.text import duration
 from resnet_exp.training.waiting import Waiting
 
 UNTIMED_STEPS, TIMED_STEPS = 2, 8  # the first steps are slow; the next ones tell how long the run will take
-LONG_HOURS = 1.0  # a CPU run beyond this is told of the quick study
+LONG = 3600.0  # seconds: a CPU run beyond this is told of the quick study
 CROWDED = 0.2  # of their time that threads wait for a core, from which on it is told
 LOOK_AFTER = 3.0  # seconds of training before the first look whether they do
 
@@ -96,13 +97,10 @@ class Progress:
             self.timed_from = self.elapsed
         elif self.ticks == UNTIMED_STEPS + TIMED_STEPS and long_matters:
             pace = (self.elapsed - self.timed_from) / TIMED_STEPS
-            hours = pace * (self.steps - self.begun_at - self.ticks) / 3600
-            if hours > LONG_HOURS:
-                about = "about %.0f hours" if hours < 48 else "about %.0f days"
-                log.warning(
-                    f"this run will take {about} on this CPU; experiment=quick shows the effect in minutes",
-                    hours if hours < 48 else hours / 24,
-                )
+            seconds = pace * (self.steps - self.begun_at - self.ticks)
+            if seconds > LONG:
+                how = "on this CPU; experiment=quick shows the effect in minutes"
+                log.warning("this run will take about %s %s", duration(seconds), how)
 
     def tell_crowd(self) -> None:
         """Says once that other processes keep the threads of this one waiting."""

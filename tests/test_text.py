@@ -2,7 +2,7 @@
 
 import pytest
 
-from resnet_exp.cli.text import aligned, duration, size
+from resnet_exp.text import aligned, duration, size
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
