@@ -93,7 +93,7 @@ def test_a_stopped_grown_run_ends_with_the_same_bytes(command: Command, tmp_path
 
 def test_side_by_side_one_trains_the_shallower_net_and_the_other_waits(command: Command, tmp_path: Path) -> None:
     """Or comes when it is done."""
-    words = ("experiment=grow", "arm=grown,shallow", "model=plain", "seed=0", "train.steps=6", "amp=off")
+    words = ("experiment=grow", "arm=grown,shallow", "model=plain", "seed=0", *TINY)
     done = command("-m", *words, "hydra/launcher=parallel", "hydra.launcher.n_jobs=2")
     assert done.returncode == 0, done.stderr
     assert summary_of(tmp_path / "outputs/grow/plain20/seed0")["status"] == "completed"
