@@ -14,11 +14,9 @@ if command -v nvidia-smi > /dev/null; then
     "${run[@]}" "${images[@]}" experiment=degradation depth=20,56 hydra.launcher.n_jobs=4 threads=2 compile=false
 fi
 
-# Both halves of the claim on a CPU; two hours on two cores with native bf16. Then every question to its nets.
-"${run[@]}" "${images[@]}" experiment=both_halves depth=20,56
-"${run[@]}" "${images[@]}" experiment=both_halves study=both_halves_110 depth=110 seed=0
+# Both halves of the claim on a CPU; five to six hours on two cores with native bf16. Then every question to its nets.
+"${run[@]}" "${images[@]}" experiment=both_halves
 "$exp" task=diagnose from=outputs/both_halves
-"$exp" task=diagnose from=outputs/both_halves_110
 
 # On generated images: error against depth; the deeper net that is made to do as well.
 "${run[@]}" experiment=depths

@@ -62,9 +62,7 @@ def test_a_record_is_whole(study: str) -> None:
         assert run.finished
         assert run.metrics["step"][-1] == run.summary["steps"] or run.summary["status"] == "diverged"
         assert run.summary["dataset"]["name"] in ("CIFAR-10, JPEG q75 copy", "synthetic shapes")
-    depths = {run.summary["depth"] for run in load_runs(folder)}
-    figures = ("curves", "depth") if len(depths) > 1 else ("curves",)
-    report = {f"{name}.{suffix}" for name in figures for suffix in ("pdf", "png", "svg")}
+    report = {f"{name}.{suffix}" for name in ("curves", "depth") for suffix in ("pdf", "png", "svg")}
     report |= {"report.html", "summary.csv", "summary.md"}
     drawn = {file.name for file in (folder / "report").iterdir()}
     asked = {file.stem for file in folder.glob("*/*/diagnostics/*.json")}
