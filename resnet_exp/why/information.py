@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis, Row
 from resnet_exp.study.figure import bare, colours_of, put_caption, readable
-from resnet_exp.study.statistics import estimate
 from resnet_exp.why.argument import Argument
-from resnet_exp.why.measured import Group, caption, grouped, listed, mean_text, newest, twins
+from resnet_exp.why.measured import Group, caption, difference_text, grouped, listed, newest, twins
 
 Floats = NDArray[np.float64]
 PIXELS: Any = {"color": "0.45", "linestyle": "--", "linewidth": 1}
@@ -144,13 +143,9 @@ def compared(plain: Group, other: Group, *, key: str = "r2", first: bool = False
     differences = [mine[seed] - others[seed] for seed in sorted(mine.keys() & others.keys())]
     if not differences:
         return ""
-    sign = -1 if np.mean(differences) < 0 else 1
-    over = estimate([sign * value for value in differences])
-    size, known = mean_text(over.values, form="{:.2f}".format if key == "r2" else "{:.1f}".format)
-    unsure = over.low is not None and over.low <= 0  # the mean is not below 0
-    word = "less" if sign < 0 else "more"
-    unit = "" if key == "r2" else " points"
-    return f"{size}{unit} {word} than {other.name} ({known}{'; it may be none' if unsure else ''})"
+    form, unit = ("{:.2f}".format, "") if key == "r2" else ("{:.1f}".format, " points")
+    size, word, known = difference_text(differences, form=form)
+    return f"{size}{unit} {word} than {other.name} ({known})"
 
 
 def sentence(found: Sequence[Diagnosis]) -> str:

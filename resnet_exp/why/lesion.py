@@ -9,7 +9,7 @@ from resnet_exp.runs.diagnostics import Diagnosis, Row
 from resnet_exp.study.figure import bare, colours_of, key_of_depths, put_caption, wide_figure
 from resnet_exp.study.statistics import estimate
 from resnet_exp.why.argument import Argument
-from resnet_exp.why.measured import Group, caption, grouped, listed, mean_text, trained_twins
+from resnet_exp.why.measured import Group, caption, difference_text, grouped, listed, mean_text, trained_twins
 
 AT_CHANCE = 0.95  # of the error of guessing: a net above it knows next to nothing
 
@@ -105,11 +105,8 @@ def compared(plain: Group, other: Group) -> str:
     differences = [mine[seed] - others[seed] for seed in sorted(mine.keys() & others.keys())]
     if not differences or estimate(differences).low is None:
         return ""
-    sign, word = (-1, "less") if np.mean(differences) < 0 else (1, "more")
-    over = estimate([sign * points for points in differences])
-    unsure = "; it may be none" if over.low is not None and over.low <= 0 else ""  # the mean is not below 0
-    points, known = mean_text(over.values)
-    return f"A block costs {plain.name} {points} points {word} than {other.name} ({known}{unsure})."
+    points, word, known = difference_text(differences)
+    return f"A block costs {plain.name} {points} points {word} than {other.name} ({known})."
 
 
 def sentence(found: Sequence[Diagnosis]) -> str:

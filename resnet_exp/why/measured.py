@@ -188,6 +188,18 @@ def mean_text(values: Sequence[float], *, form: Callable[[float], str] = "{:.2f}
     return form(over.mean), f"{interval}{over.n} seed{'' if over.n == 1 else 's'}"
 
 
+def difference_text(
+    differences: Sequence[float], *, form: Callable[[float], str] = "{:.2f}".format
+) -> tuple[str, str, str]:
+    """The mean size of a difference for each seed, whether it is `more` or `less`, and what is known of it; where the
+    interval holds 0 that says so."""
+    sign, word = (-1, "less") if sum(differences) < 0 else (1, "more")
+    sizes = [sign * difference for difference in differences]
+    size, known = mean_text(sizes, form=form)
+    low = estimate(sizes).low
+    return size, word, known + ("; it may be none" if low is not None and low <= 0 else "")  # the mean is not below 0
+
+
 def listed(parts: Sequence[str]) -> str:
     """`a, b and c`"""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
