@@ -101,7 +101,7 @@ def train(config: Config, folder: RunFolder, *, shallower: Path | None = None) -
             return
         from resnet_exp.training.run import train_run
 
-        begun_by = " ".join(turns()) if fresh else folder.summary.get("begun_by", " ".join(turns()))
+        earlier = {} if fresh else folder.summary
         with StopRequest() as stop:
             train_run(
                 config,
@@ -109,7 +109,7 @@ def train(config: Config, folder: RunFolder, *, shallower: Path | None = None) -
                 stop=stop,
                 turn=workers.place,
                 quiet=workers.is_worker(),
-                begun_by=begun_by,
+                begun_by=earlier.get("begun_by", " ".join(turns())),
                 fresh=fresh,
                 shallower=shallower,
             )
