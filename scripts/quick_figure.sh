@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Redraws docs/quick.png, the README's figure, from a fresh quick study: two and a half minutes on two cores.
+# Redraws docs/quick.png, to which the README links, from a fresh quick study: two and a half minutes on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 make setup
