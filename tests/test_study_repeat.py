@@ -71,6 +71,17 @@ def test_runs_of_every_combination_are_one_sweep(composed: Composed, tmp_path: P
     assert len(repeat(runs[:-1], conf=conf_dir())) == len(runs) - 1
 
 
+def test_more_seeds_of_some_depths_are_a_sweep_for_each_number_of_seeds(composed: Composed, tmp_path: Path) -> None:
+    runs = [
+        run(composed, tmp_path / f"{family}{depth}{seed}", *FREE, f"model={family}", f"depth={depth}", f"seed={seed}")
+        for family, depth, seeds in itertools.product(("plain", "resnet"), (20, 56), ((0, 1), (2,)))
+        for seed in (seeds if depth == 20 else seeds[:1])
+        if depth == 20 or seed == 0
+    ]
+    words = "resnet-exp -m model=plain,resnet data=synthetic"
+    assert repeat(runs, conf=conf_dir()) == [f"{words} depth=20 seed=0,1,2", f"{words} depth=56 seed=0"]
+
+
 def test_what_a_sweep_varied_is_varied_again_its_default_included(composed: Composed, tmp_path: Path) -> None:
     runs = [run(composed, tmp_path / lr, *FREE, f"optim.lr={lr}", f"name=resnet20-lr{lr}") for lr in ("0.1", "0.05")]
     assert repeat(runs, conf=conf_dir()) == ["resnet-exp -m model=resnet data=synthetic depth=20 optim.lr=0.1,0.05"]

@@ -71,4 +71,5 @@ def test_a_pair_has_its_bootstrap_and_how_often_the_second_is_worse(study: Path)
     table = all_tables(group_arms(load_runs(study)))[1]
     alone = dict(zip(table.header, table.rows[1], strict=True))
     assert alone["nets"] == "plain20 → plain110"
+    assert alone["seeds"] == "2 → 1"
     assert (alone["bootstrap"], alone["second is worse"]) == ("-", "-")

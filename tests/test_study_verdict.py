@@ -106,6 +106,17 @@ def test_intervals_are_those_of_scipy(tmp_path: Path) -> None:
     assert (comparison.paired.low, comparison.paired.high) == pytest.approx((paired.low, paired.high))
 
 
+def test_the_sentence_has_the_numbers_of_seeds_in_the_order_of_the_nets(tmp_path: Path) -> None:
+    runs(tmp_path, "plain", 20, mean=10.0, sd=0, seeds=3)
+    for seed in range(2):
+        write_run(tmp_path, "plain", 56, seed, [20.0 + seed])
+    assert "of 56 layers is 10.50 points above that of 20 (" in sentence(arms(tmp_path))
+    assert "2 and 3 seeds" in sentence(arms(tmp_path))
+    for seed in range(2, 4):
+        write_run(tmp_path, "plain", 56, seed, [20.0 + seed])
+    assert "4 and 3 seeds" in sentence(arms(tmp_path))
+
+
 def test_unfinished_nets_give_no_verdict_and_diverged_ones_do(tmp_path: Path) -> None:
     runs(tmp_path, "plain", 20, mean=10.0, sd=0.1)
     write_run(tmp_path, "plain", 56, 0, [70.0], status="running")

@@ -1,5 +1,8 @@
 """What is drawn of residual branches."""
 
+import math
+from dataclasses import replace
+
 from matplotlib.axes import Axes
 
 from resnet_exp.runs.diagnostics import Diagnosis, Row
@@ -78,6 +81,16 @@ def test_against_weight_decay_where_it_was_varied() -> None:
     assert lines(below, ":") == [[1, 0.75], [1, 1.25]]  # and the weights
     assert [text.get_text() for text in middle.get_xticklabels()] == ["0", "0.001"]
     assert [text.get_text() for text in middle.get_legend().get_texts()] == ["all parameters", "weights alone"]
+
+
+def test_what_starts_at_zero_has_no_size_against_its_start() -> None:
+    found = [
+        replace(one, rows=[row | {"branch": 0.0} if row["step"] == 0 else row for row in one.rows]) for one in SWEPT
+    ]
+    below = draw(found).axes[2]
+    values = [number for line in below.lines for number in line.get_ydata()]
+    assert any(map(math.isnan, values))  # of F
+    assert any(map(math.isfinite, values))  # of the weights
 
 
 def test_without_decay_one_run_stands_for_both() -> None:

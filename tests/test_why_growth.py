@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from resnet_exp.runs.diagnostics import Diagnosis, Row
-from resnet_exp.why.growth import back, change, forth, growth, number, over_seeds, prediction, weights_grew
+from resnet_exp.why.growth import back, change, forth, growth, prediction, weights_grew
 from resnet_exp.why.measured import Group, grouped
 from tests.helpers import make_diagnosis
 
@@ -74,18 +74,6 @@ def test_theory_speaks_of_drawn_weights_alone() -> None:
         assert prediction(of_other) is None
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        *((1.6e9, "1.6e+09"), (1.6e8, "160 million"), (1.2e6, "1.2 million"), (17_234.0, "17,000"), (43.4, "43")),
-        *((9.97, "10"), (1.25, "1.2"), (1.0, "1.0"), (0.48, "0.48"), (0.0086, "0.0086"), (0.00996, "0.010")),
-        *((3.14e-9, "3.1e-09"), (0.0, "0.0e+00")),
-    ],
-)
-def test_numbers_have_two_figures(value: float, text: str) -> None:
-    assert number(value) == text
-
-
 def test_a_change_has_one_of_five_words() -> None:
     words = [change(factor) for factor in (1e5, 1000, 999, 10, 9.9, 1, 0.11, 0.1, 0.002, 0.001, 0.0)]
     assert words == [
@@ -93,18 +81,3 @@ def test_a_change_has_one_of_five_words() -> None:
         *("keeps its size", "keeps its size", "keeps its size"),
         *("shrinks", "shrinks", "vanishes", "vanishes"),
     ]
-
-
-def test_over_seeds_the_mean_is_geometric_and_so_is_its_interval() -> None:
-    """Logarithms to base ten of 1 and 3: the mean is 2, its standard error 1, t with one degree of freedom 12.706."""
-    over = over_seeds({0: 10.0, 1: 1000.0})
-    assert over is not None
-    assert over.mean == pytest.approx(100)
-    assert over.known == "95 % interval 2.0e-11 to 5.1e+14, 2 seeds"
-
-
-def test_seeds_without_a_number_are_counted() -> None:
-    over = over_seeds({0: 2.0, 1: math.nan, 2: 0.0})
-    assert over is not None
-    assert (over.text, over.known) == ("2.0", "1 of 3 seeds")
-    assert over_seeds({0: math.inf}) is None

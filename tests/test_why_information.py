@@ -91,6 +91,13 @@ def test_the_sentence_compares_twins_over_their_seeds() -> None:
     )
 
 
+def test_the_errors_in_the_sentence_are_of_the_seeds_that_both_nets_have() -> None:
+    third = diagnosis("plain8", [0.9, 0.6, 0.4, 0.2], [40, 60, 70, 15], shortcut="none", seed=2)
+    said = sentence([*RESIDUAL, *PLAIN, third])
+    assert "errs for 75.0 % of held-out images behind the last block of plain8, for 46.0 % behind that" in said
+    assert "plain8 has 29.0 points more than resnet8" in said
+
+
 def test_the_words_follow_the_numbers() -> None:
     knowing = diagnosis("plain8", [0.9, 0.6, 0.4, 0.7], [40, 42, 44, 35], shortcut="none")
     text = sentence([knowing, RESIDUAL[0]])

@@ -1,6 +1,5 @@
 """What was measured, gathered over a study."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ import pytest
 
 from resnet_exp.runs.diagnostics import Diagnosis, write_diagnosis
 from resnet_exp.why.measured import (
-    by_seed,
     caption,
     gather,
     grouped,
@@ -159,9 +157,6 @@ def test_a_mean_is_shown_with_what_is_known_of_it() -> None:
     assert mean == "0.75"
     assert known == "95 % interval 0.11 to 1.39, 2 seeds"  # t of one degree of freedom: 12.706 * 0.05
     assert mean_text([2.0, 2.0]) == ("2.00", "2 seeds")
-    assert by_seed({0: 3.0, 1: 8.0, 2: 1.0}, {1: 2.0, 0: 1.0}) == [3.0, 4.0]
-    dead = by_seed({0: 3.0, 1: 8.0, 2: 0.0, 3: 1.0}, {0: 0.0, 1: math.nan, 2: 2.0, 3: math.inf})
-    assert dead == pytest.approx([math.nan, math.nan, 0.0, math.nan], nan_ok=True)
 
 
 @pytest.mark.parametrize(("parts", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), ([*"abc"], "a, b and c")])

@@ -78,10 +78,21 @@ def test_an_argument_that_fails_is_left_out_and_said_so(diagnosed: Path) -> None
         broken = [replace(one, draw=refuse) if one.what == "gradients" else one for one in report.ARGUMENTS]
         patch.setattr(report, "ARGUMENTS", broken)
         assert HEADING in write_report(diagnosed, out=out)
-        said = write_why(diagnosed, out=out)
+        said = write_why(diagnosed, out=out, no_comparison="none was asked for")
     assert "what=gradients left out: nan among the 3 values: not a finite number" in (out / "report.html").read_text()
     assert "what=gradients left out: nan among the 3 values: not a finite number\n" in said
     assert [figure.exists() for figure in figures] == [False, True]
+
+
+def test_the_figures_of_what_is_not_known_any_more_go(diagnosed: Path) -> None:
+    out = diagnosed / "report"
+    write_report(diagnosed, out=out)
+    assert (out / "responses.svg").exists()
+    for file in diagnosed.glob("*/*/diagnostics/*"):
+        file.unlink()
+    write_report(diagnosed, out=out)
+    assert not [*out.glob("responses.*")]
+    assert (out / "curves.svg").exists()
 
 
 def test_who_was_not_trained_as_far_is_named_behind_every_sentence(diagnosed: Path) -> None:
@@ -97,8 +108,9 @@ def test_who_was_not_trained_as_far_is_named_behind_every_sentence(diagnosed: Pa
 
 def test_of_runs_that_cannot_be_compared_the_figures_alone_are_drawn(tmp_path: Path) -> None:
     write_diagnosis(tmp_path / "resnet8" / "seed0", responses("resnet8"))
-    shown = write_why(tmp_path, out=tmp_path / "report")
+    shown = write_why(tmp_path, out=tmp_path / "report", no_comparison="precision differs")
     text = (tmp_path / "report" / "why.md").read_text()
+    assert text.startswith(f"No comparison: precision differs\n\n**{HEADING}**")
     assert f"**{HEADING}** The median layer responds with a standard deviation of 1.50 (resnet8)." in text
     assert text.strip() in shown
     assert (tmp_path / "report" / "responses.svg").exists()

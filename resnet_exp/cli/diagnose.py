@@ -107,5 +107,4 @@ def explain_study(study: Path) -> None:
     try:
         print(write_report(study, out=study / "report"))
     except ValueError as error:  # runs that have not begun, or cannot be compared
-        log.info("no comparison: %s", explain(error).splitlines()[0])
-        print(write_why(study, out=study / "report"))
+        print(write_why(study, out=study / "report", no_comparison=explain(error).splitlines()[0]))

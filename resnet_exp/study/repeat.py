@@ -68,7 +68,8 @@ def model_of(spec: NetSpec) -> str:
 
 
 def repeat(runs: list[dict[str, Any]], *, conf: Path) -> list[str]:
-    """One sweep if the runs are every combination of their values, else a command for each run.
+    """One sweep if the runs are every combination of their values; else a sweep for each number of seeds, if these are;
+    else a command for each run.
 
     Args:
         runs: the settings of each.
@@ -86,11 +87,35 @@ def repeat(runs: list[dict[str, Any]], *, conf: Path) -> list[str]:
     if all(row["data"] == "cifar10" for row in rows):  # the default
         for row in rows:
             del row["data"]
-    values = {key: list(dict.fromkeys(row[key] for row in rows)) for row in rows[:1] for key in row}
-    combinations = {tuple(row.values()) for row in rows}
-    if len(rows) > 1 and len(rows) == len(combinations) == math.prod(map(len, values.values())):
-        return [command("resnet-exp -m", {key: ",".join(of_key) for key, of_key in values.items()})]
+    for groups in ([rows], by_seeds(rows)) if rows else ():
+        sweeps = [sweep for group in groups if (sweep := sweep_of(group))]
+        if len(sweeps) == len(groups):
+            return sweeps
     return [command("resnet-exp", row | name_of(s, net=net)) for row, s, net in zip(rows, runs, nets, strict=True)]
+
+
+def sweep_of(rows: list[dict[str, str]]) -> str | None:
+    """The one command for several rows that are every combination of their values; None if they are not."""
+    values = {key: list(dict.fromkeys(row[key] for row in rows)) for key in rows[0]}
+    combinations = {tuple(row.values()) for row in rows}
+    if not 1 < len(rows) == len(combinations) == math.prod(map(len, values.values())):
+        return None
+    return command("resnet-exp -m", {key: ",".join(of_key) for key, of_key in values.items()})
+
+
+def by_seeds(rows: list[dict[str, str]]) -> list[list[dict[str, str]]]:
+    """Rows in groups whose nets and settings were all trained with the same seeds."""
+
+    def rest(row: dict[str, str]) -> tuple[str, ...]:
+        return tuple(value for key, value in row.items() if key != "seed")
+
+    seeds: dict[tuple[str, ...], set[str]] = {}
+    for row in rows:
+        seeds.setdefault(rest(row), set()).add(row.get("seed", ""))
+    groups: dict[frozenset[str], list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault(frozenset(seeds[rest(row)]), []).append(row)
+    return [*groups.values()]
 
 
 def name_of(settings: dict[str, Any], *, net: NetSpec) -> dict[str, str]:

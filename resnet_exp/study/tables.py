@@ -79,6 +79,7 @@ def comparison_table(caption: str, comparisons: list[Comparison], *, margin: flo
         resampled, worse, needed = bootstrap(*c.estimates), probability_worse(*c.estimates), c.difference.seeds_needed
         cells = {
             "nets": f"{c.first.name} → {c.second.name}",
+            "seeds": " → ".join(str(of_net.n) for of_net in c.estimates),
             "training error, running": difference_cell(c.difference),
             "paired by seed": difference_cell(c.paired),
             "bootstrap": f"[{resampled[0]:+.2f}, {resampled[1]:+.2f}]" if resampled else "-",

@@ -101,13 +101,13 @@ def clause(comparison: Comparison) -> str:
 
 def evidence(comparison: Comparison) -> str:
     """What the verdict rests on: the interval and the seeds, or why there is none; and which of the runs failed."""
-    ns = sorted({estimate.n for estimate in comparison.estimates})
-    seeds = f"{' and '.join(map(str, ns))} seed{'' if ns == [1] else 's'}"
+    ns = [estimate.n for estimate in reversed(comparison.estimates)]  # the sentence names the second net first
+    seeds = f"{' and '.join(map(str, dict.fromkeys(ns)))} seed{'' if ns == [1, 1] else 's'}"
     difference = comparison.difference
     if difference.low is not None and difference.high is not None:
         within = f", within {comparison.margin:g}" if comparison.verdict == Verdict.NO_DEGRADATION else ""
         parts = [f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}{within}, {seeds}"]
-    elif ns[0] == 1:
+    elif min(ns) == 1:
         parts = [f"{seeds}; an interval takes two or more of each"]
     else:
         parts = [f"{seeds}; no interval, as the seeds of each net ended with equal errors"]

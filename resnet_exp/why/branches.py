@@ -5,25 +5,25 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from resnet_exp.runs.diagnostics import Diagnosis
-from resnet_exp.study.statistics import estimate
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.branches_figure import draw
 from resnet_exp.why.branches_rows import ON, Arms, ends, in_last_stage, starts, sweeps, written
-from resnet_exp.why.measured import Group, by_seed, grouped, listed, mean_text, steps_of
+from resnet_exp.why.measured import Group, grouped, listed, mean_text, steps_of
+from resnet_exp.why.ratios import Over, by_seed, over_seeds
 
 PARTS = {"shortcut": "its shortcut", "gamma": "its gamma", "weights": "the weights of its last layer"}
 ZERO = 0.05  # of its size before the first step: a branch below it does next to nothing
 
 
-def shares(above: Mapping[int, float], below: Mapping[int, float]) -> list[float]:
-    """How many times one number the other is, for every seed that has both; empty where one is no number or zero."""
-    found = by_seed(above, {seed: value for seed, value in below.items() if value})
-    return found if np.isfinite(found).all() else []
+def share(above: Mapping[int, float], below: Mapping[int, float]) -> Over | None:
+    """How many times one number the other is, over the seeds that have both."""
+    return over_seeds(by_seed(above, below), form="{:.2f}".format)
 
 
 def of_decays(name: str, arms: Arms) -> list[str]:
     """What weight decay makes of the branches of one net."""
-    clauses, text, verdicts = [], [], []
+    clauses, text = [], []
+    verdicts: dict[str, list[str]] = {}  # by what decay does, where it does so
     for on, called in ON.items():
         along = sorted(decay for kind, decay in arms if kind == on)
         if along:
@@ -32,27 +32,25 @@ def of_decays(name: str, arms: Arms) -> list[str]:
         if len(along) < 2 or along[0] > 0:
             continue
         most, none = arms[on, along[-1]], arms[on, 0.0]
-        against = {key: shares(ends(most, key), ends(none, key)) for key in ("branch", *PARTS)}
-        known = {key: mean_text(of_seeds) for key, of_seeds in against.items() if of_seeds}
-        if "branch" in known:
-            branch, sure = known["branch"]
-            others = listed([f"{said} {known[key][0]}" for key, said in PARTS.items() if key in known])
+        if branch := share(ends(most, "branch"), ends(none, "branch")):
+            parts = {said: share(ends(most, key), ends(none, key)) for key, said in PARTS.items()}
+            others = listed([f"{said} {part.text}" for said, part in parts.items() if part])
             text.append(
-                f"{written(along[-1])} on {called} leaves F {branch} times as large as no decay does ({sure});"
-                f" {others} times."
+                f"{written(along[-1])} on {called} leaves F {branch.text} times as large as no decay does"
+                f" ({branch.known}); {others} times."
             )
-            if len(against["branch"]) > 1:
-                verdicts.append(f"on {called} {change(against['branch'])}")
+            if branch.n > 1:
+                verdicts.setdefault(change(branch), []).append(f"on {called}")
     said = [f"By weight decay, the median branch of {name} ends at {'; and at '.join(clauses)}.", *text]
-    return [*said, f"So decay {listed(verdicts)}."] if verdicts else said
+    does = [f"{listed(where)} {it_does}" for it_does, where in verdicts.items()]
+    return [*said, f"So decay {listed(does)}."] if does else said
 
 
-def change(times: Sequence[float]) -> str:
-    """What decay does to F, if two seeds or more tell: F is so many times what it is without decay."""
-    over = estimate(times)
-    if over.low is None or over.high is None or over.low <= 1 <= over.high:
+def change(branch: Over) -> str:
+    """What decay does to F, which is so many times what it is without decay."""
+    if branch.low is None or branch.high is None or branch.low <= 1 <= branch.high:
         return "does nothing to F that these seeds show"
-    return "makes F smaller" if over.high < 1 else "makes F larger"
+    return "makes F smaller" if branch.high < 1 else "makes F larger"
 
 
 def of_training(group: Group) -> str:
@@ -64,24 +62,24 @@ def of_training(group: Group) -> str:
         return f"After {steps[0]:,} steps the median branch of {group.name} is {begin} times its shortcut ({known})."
     end, known = mean_text([*ends(group, "ratio").values()])
     text = f"The median branch of {group.name} goes from {begin} to {end} times its shortcut ({known})"
-    branch, shortcut = (shares(ends(group, key), starts(group, key)) for key in ("branch", "shortcut"))
+    branch, shortcut = (share(ends(group, key), starts(group, key)) for key in ("branch", "shortcut"))
     if branch and shortcut:
-        changes = f"{mean_text(branch)[0]} and its shortcut {mean_text(shortcut)[0]}"
-        text += f", as F itself becomes {changes} times what they were"
+        text += f", as F itself becomes {branch.text} and its shortcut {shortcut.text} times what they were"
     cosines = [[in_last_stage(one, "cosine", step=step) for one in group.found] for step in (steps[0], steps[-1])]
     if np.isfinite(cosines).all():
-        begin, end = (mean_text(over_seeds, form="{:z.2f}".format)[0] for over_seeds in cosines)  # never -0.00
+        begin, end = (mean_text(of_seeds, form="{:z.2f}".format)[0] for of_seeds in cosines)  # never -0.00
         text += f"; in the last stage its cosine with the negative gradient goes from {begin} to {end}"
     return text + "."
 
 
 def to_zero(groups: Sequence[Group]) -> str:
     """Whether F goes to zero: how small the median branch became anywhere, against its start."""
-    kept = {
-        group.name: float(np.mean(of_seeds))
-        for group in groups
-        if len(steps_of(group.found[0])) > 1 and (of_seeds := shares(ends(group, "branch"), starts(group, "branch")))
-    }
+    kept = {}
+    for group in groups:
+        begin, end = starts(group, "branch"), ends(group, "branch")
+        if len(steps_of(group.found[0])) > 1 and any(begin.values()):  # what starts at zero has no share of it
+            of_start = share(end, begin)
+            kept[group.name] = of_start.mean if of_start else 0.0
     if not kept:
         return ""
     least = min(kept, key=lambda name: kept[name])

@@ -1,6 +1,7 @@
 """The figure of residual branches: how large beside their shortcuts, which way they point, what weight decay does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,26 +16,28 @@ from resnet_exp.why.measured import Group, caption, grouped, steps_of
 def draw(found: Sequence[Diagnosis]) -> Figure:
     """A column for each kind of net; or, where weight decay was varied, for each net."""
     groups = grouped(found)
-    nets = sweeps(groups)
-    titles = [*nets] or list(dict.fromkeys(group.variant for group in groups))
-    figure = wide_figure(len(titles), height=9)
-    panels = figure.subplots(3, len(titles), squeeze=False, sharey="row")
-    colours = colours_of(sorted({group.depth for group in groups}))
-    decays = sorted({decay_of(one) for one in found})
-    for title, (above, middle, below) in zip(titles, panels.T, strict=True):
+    columns: dict[str, Callable[..., None]]
+    if nets := sweeps(groups):
+        decays = sorted({decay_of(one) for one in found})
+        columns = {name: partial(draw_decays, arms, decays=decays) for name, arms in nets.items()}
+        labels, from_zero = ("F / shortcut", "F / shortcut, median block", "size against the start"), [0, 1, 2]
+    else:
+        colours = colours_of(sorted({group.depth for group in groups}))
+        variants = dict.fromkeys(group.variant for group in groups)
+        members = {variant: [group for group in groups if group.variant == variant] for variant in variants}
+        columns = {variant: partial(draw_depths, of_it, colours=colours) for variant, of_it in members.items()}
+        labels, from_zero = ("F / shortcut", "cosine", "F / shortcut, median block"), [0, 2]
+    figure = wide_figure(len(columns), height=9)
+    panels = figure.subplots(3, len(columns), squeeze=False, sharey="row")
+    for (title, draw_column), (above, middle, below) in zip(columns.items(), panels.T, strict=True):
         above.set_title(title, fontweight="bold")
-        if nets:
-            draw_decays(nets[title], decays=decays, above=above, middle=middle, below=below)
-        else:
-            members = [group for group in groups if group.variant == title]
-            draw_depths(members, colours=colours, above=above, middle=middle, below=below)
-    rows = ("F / shortcut", "F / shortcut, median block", "size against the start") if nets else None
-    for row, label in zip(panels, rows or ("F / shortcut", "cosine", "F / shortcut, median block"), strict=True):
+        draw_column(above=above, middle=middle, below=below)
+    for row, label in zip(panels, labels, strict=True):
         row[0].set_ylabel(label)
         for panel in row:
             bare(panel)
             panel.set_axisbelow(True)
-    for row in panels[[0, 1, 2] if nets else [0, 2]]:
+    for row in panels[from_zero]:
         highest = max(panel.dataLim.y1 for panel in row)
         row[0].set_ylim(0, 1.08 * highest if 0 < highest < np.inf else None)
     put_caption(figure, caption(found))
@@ -68,10 +71,10 @@ def draw_depths(groups: Sequence[Group], *, colours: Mapping[int, str], above: A
 
 
 def sizes_of(group: Group, key: str, *, relative: bool) -> list[float]:
-    """The median block's after the last update, for each seed; `relative` to that at the start."""
+    """The median block's after the last update, for each seed; `relative` to that at the start, NaN if that is zero."""
     if not relative:
         return [last(one, key) for one in group.found]
-    return [last(one, key) / start for one in group.found if (start := first(one, key))]
+    return [last(one, key) / (first(one, key) or np.nan) for one in group.found]
 
 
 def draw_decays(arms: Arms, *, decays: Sequence[float], above: Axes, middle: Axes, below: Axes) -> None:

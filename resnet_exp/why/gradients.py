@@ -2,7 +2,6 @@
 weights."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,20 +14,20 @@ from resnet_exp.study.figure import bare, colours_of, put_caption, readable, wid
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.growth import (
     Floats,
-    Over,
     back,
     change,
     forth,
     growth,
-    over_seeds,
     prediction,
     relative,
     relative_at_first,
     values,
     weights_grew,
 )
-from resnet_exp.why.measured import Group, by_seed, caption, grouped, listed, steps_of, twins
+from resnet_exp.why.measured import Group, caption, grouped, listed, steps_of, twins
+from resnet_exp.why.ratios import Over, by_seed, number, over_seeds
 
+FIRST, NEWEST = 0, -1  # of the steps that were measured
 ROWS: tuple[tuple[str, Callable[..., Floats]], ...] = (
     ("gradient\nat the layer's output", partial(values, key="output")),
     ("response, rms", partial(values, key="response")),
@@ -107,47 +106,48 @@ def after(step: int) -> str:
     return f"after {step:,} step{'' if step == 1 else 's'}" if step else "before the first step"
 
 
-def of_group(
-    group: Group, quantity: Callable[..., float], *, newest: bool = False, form: str | None = None
+def of_seeds(
+    found: Sequence[Diagnosis],
+    quantity: Callable[..., float],
+    *,
+    at: int = FIRST,
+    form: Callable[[float], str] = number,
 ) -> Over | None:
-    """A number of a net over its seeds, at the first step that was measured or at the newest."""
-    seeds, place = (group.found, -1) if newest else (group.begun, 0)
-    found = {one.subject.seed: quantity(one, step=steps_of(one)[place]) for one in seeds}
-    return over_seeds(found, form=lambda value: f"{value:{form}}") if form else over_seeds(found)
+    """A number over these seeds of a net, at the first step that was measured or at the newest."""
+    return over_seeds([quantity(one, step=steps_of(one)[at]) for one in found], form=form)
 
 
 def of_variant(groups: Sequence[Group]) -> str:
     """What is seen in the nets of one kind, the deepest last."""
     deepest, start = groups[-1], after(steps_of(groups[-1].found[0])[0])
-    last = of_group(deepest, back)
+    last = of_seeds(deepest.begun, back)
     if last is None:
         text = [f"In {deepest.name} the gradient is zero or not finite at the first or the last layer {start}."]
     else:
-        others = [f"{over.text} ({group.name})" for group in groups[:-1] if (over := of_group(group, back))]
+        others = [f"{over.text} ({group.name})" for group in groups[:-1] if (over := of_seeds(group.begun, back))]
         shown = listed([*others, f"{last.text} ({deepest.name}; {last.known})"])
         text = [f"On its way back through {deepest.name} the gradient {change(last.mean)}:"]
         text.append(f"{start}, at the output of the first layer, it is {shown} times as large as at that of the last.")
-    if factor := of_group(deepest, growth, form=".3f"):
+    if factor := of_seeds(deepest.begun, growth, form="{:.3f}".format):
         predicted = prediction(deepest)
         theory = f"; theory has {predicted.factor:.3f} for {predicted.of}" if predicted else ""
         text.append(f"Inside the stages each layer hands back {factor.text} times as much ({factor.known}){theory}.")
-    if forward := of_group(deepest, forth):
+    if forward := of_seeds(deepest.begun, forth):
         times = f"the last layer responds {forward.text} times as strongly as the first ({forward.known})"
         text.append(f"On the way forward the signal {change(forward.mean)}: {times}.")
     return " ".join([*text, *trained(deepest)])
 
 
 def trained(group: Group) -> list[str]:
-    """How it goes on in a net that was trained."""
+    """How it goes on in a net that was trained; the beginning, too, is that of the seeds that tell of the end."""
     if len(steps_of(group.found[0])) == 1:
         return []
-    group = replace(group, shorter=[])  # else the beginning would be that of other seeds than the end
     then = after(group.newest).capitalize()
     text = [f"{then} the gradient is zero or not finite at the first or the last layer."]
-    if over := of_group(group, back, newest=True):
+    if over := of_seeds(group.found, back, at=NEWEST):
         text = [f"{then} the gradient at the first layer is {over.text} times that at the last ({over.known})."]
-    grew = of_group(group, weights_grew, newest=True)
-    before, now = of_group(group, relative_at_first), of_group(group, relative_at_first, newest=True)
+    grew = of_seeds(group.found, weights_grew, at=NEWEST)
+    before, now = (of_seeds(group.found, relative_at_first, at=at) for at in (FIRST, NEWEST))
     if grew and before and now:
         size = f"the first layer's weights are {grew.text} times as large as they were ({grew.known})"
         text.append(
@@ -158,18 +158,15 @@ def trained(group: Group) -> list[str]:
 
 def compared(plain: Group, other: Group) -> str:
     """In which of two twins the gradient grows more on its way back, and how much more."""
-    sizes = [{one.subject.seed: back(one, step=steps_of(one)[0]) for one in group.begun} for group in (plain, other)]
-    pair = (plain, other)
-    over = over_seeds(dict(enumerate(by_seed(*sizes))))
-    if over and over.mean < 1:
-        pair, over = (other, plain), over_seeds(dict(enumerate(by_seed(*sizes[::-1]))))
-    if over is None:
-        return ""
-    start = after(steps_of(plain.found[0])[0])
-    return (
-        f"So {start} the ratio of the first layer's gradient to the last's is {over.text} times as large"
-        f" in {pair[0].name} as in {pair[1].name} ({over.known})."
-    )
+    for more, less in ((plain, other), (other, plain)):
+        sizes = [{one.subject.seed: back(one, step=steps_of(one)[FIRST]) for one in net.begun} for net in (more, less)]
+        over = over_seeds(by_seed(*sizes))
+        if over and over.mean >= 1:
+            return (
+                f"So {after(steps_of(plain.found[0])[FIRST])} the ratio of the first layer's gradient to the last's is"
+                f" {over.text} times as large in {more.name} as in {less.name} ({over.known})."
+            )
+    return ""
 
 
 def sentence(found: Sequence[Diagnosis]) -> str:

@@ -5,7 +5,6 @@ Rectifiers, arXiv 1502.01852.
 """
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.runs.schema import DRAWN
-from resnet_exp.study.statistics import estimate
 from resnet_exp.why.measured import Group, steps_of
+from resnet_exp.why.ratios import ratio
 
 Floats = NDArray[np.float64]
 
@@ -23,8 +22,6 @@ Floats = NDArray[np.float64]
 GROWS, EXPLODES = 10.0, 1000.0
 # [Y] theorem 3.10, whose 1.467 is of the square: fully connected, BN and ReLU, width and batch without end.
 PLAIN_BN = math.sqrt(math.pi / (math.pi - 1))
-MILLION = 1e6
-WRITTEN_OUT = 1e-4, 1e9  # beyond, a number is written with its power of ten
 
 
 def values(one: Diagnosis, *, key: str, step: int) -> Floats:
@@ -75,11 +72,6 @@ def growth(one: Diagnosis, *, step: int) -> float:
     return math.exp(-above / below) if below else math.nan
 
 
-def ratio(above: float, below: float) -> float:
-    """NaN where one is zero or not finite."""
-    return above / below if above > 0 and below > 0 and math.isfinite(above) and math.isfinite(below) else math.nan
-
-
 def back(one: Diagnosis, *, step: int) -> float:
     """How many times as large the gradient is at the first layer's output as at the last's."""
     sizes = values(one, key="output", step=step)
@@ -111,16 +103,6 @@ def weights_grew(one: Diagnosis, *, step: int) -> float:
 # Words
 
 
-def number(value: float) -> str:
-    """A positive one, to two figures: `88 million`, `17,000`, `43`, `1.2`, `0.0086`, `3.1e-09`."""
-    if not WRITTEN_OUT[0] <= value < WRITTEN_OUT[1]:
-        return f"{value:.1e}"
-    if value >= MILLION:
-        return f"{number(value / MILLION)} million"
-    rounded = float(f"{value:.2g}")
-    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:.{1 - math.floor(math.log10(rounded))}f}"
-
-
 def change(factor: float) -> str:
     """What a thing does that becomes `factor` times as large."""
     if factor >= EXPLODES:
@@ -130,27 +112,3 @@ def change(factor: float) -> str:
     if factor > 1 / GROWS:
         return "keeps its size"
     return "shrinks" if factor > 1 / EXPLODES else "vanishes"
-
-
-@dataclass(frozen=True)
-class Over:
-    """The geometric mean of a positive number over seeds; how it is written; and what is known of it: `95 % interval
-    1,000 to 1,400, 3 seeds`."""
-
-    mean: float
-    text: str
-    known: str
-
-
-def over_seeds(by_seed: Mapping[int, float], *, form: Callable[[float], str] = number) -> Over | None:
-    """Of ratios, so the interval is that of their logarithms; None if no seed has one that is finite and above zero."""
-    logs = [math.log(value) for value in by_seed.values() if math.isfinite(value) and value > 0]
-    if not logs:
-        return None
-    over = estimate(logs)
-    interval = ""
-    if over.low is not None and over.high is not None:
-        interval = f"95 % interval {form(math.exp(over.low))} to {form(math.exp(over.high))}, "
-    seeds = f"{over.n} of {len(by_seed)}" if over.n < len(by_seed) else f"{over.n}"
-    mean = math.exp(over.mean)
-    return Over(mean, form(mean), f"{interval}{seeds} seed{'' if len(by_seed) == 1 else 's'}")

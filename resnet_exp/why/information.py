@@ -185,7 +185,9 @@ def against(plain: Group, other: Group, *, trained: bool) -> list[str]:
     if stages(plain.found[0]) > 1 and (early := compared(plain, other, stage=1)):
         text.append(f"At the end of stage 1 it tells {early}.")
     if classes := compared(plain, other, key="error"):
-        mine, others = (float(np.mean([*at_end(group, key="error").values()])) for group in (plain, other))
+        errors = [at_end(group, key="error") for group in (plain, other)]
+        shared = errors[0].keys() & errors[1].keys()  # as the difference is
+        mine, others = (float(np.mean([of_net[seed] for seed in shared])) for of_net in errors)
         pixels = float(np.mean([of_pixels(one, key="error") for one in (*plain.found, *other.found)]))
         text.append(
             f"A linear classifier errs for {mine:.1f} % of held-out images behind the last block of {plain.name}, for"

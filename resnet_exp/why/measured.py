@@ -1,8 +1,7 @@
 """What was measured, gathered over the runs of a study: which diagnoses there are, and which are of the same net."""
 
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +25,8 @@ def steps_of(one: Diagnosis) -> list[int]:
 
 def newest(one: Diagnosis) -> int:
     """Updates behind the newest weights that were measured."""
-    return [int(one.choices["step"]), *steps_of(one)][-1]
+    steps = steps_of(one)
+    return steps[-1] if steps else int(one.choices["step"])
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def grouped(found: Sequence[Diagnosis]) -> list[Group]:
         kind = family(spec)
         ordered = sorted(members, key=lambda one: one.subject.seed)
         furthest = max(map(newest, members))
-        found, shorter = ([one for one in ordered if (newest(one) == furthest) == is_it] for is_it in (True, False))
+        found = [one for one in ordered if newest(one) == furthest]
+        shorter = [one for one in ordered if newest(one) < furthest]
         result.append(Group(name, name.replace(f"{kind}{spec.depth}", kind), spec.depth, found, shorter))
     return sorted(result, key=lambda group: (not group.is_plain, group.variant, group.depth))
 
@@ -169,16 +170,6 @@ def alike(plain: Group, other: Group) -> bool:
 def trained_twins(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
     """Those twins whose newest weights are of the same step."""
     return [(plain, other) for plain, other in twins(groups) if plain.newest == other.newest]
-
-
-def by_seed(above: Mapping[int, float], below: Mapping[int, float]) -> list[float]:
-    """The ratio of two numbers for every seed that has both; NaN where the second is no positive one: whoever takes the
-    mean leaves it out and says so."""
-
-    def ratio(one: float, other: float) -> float:
-        return one / other if other > 0 and math.isfinite(other) else math.nan
-
-    return [ratio(above[seed], below[seed]) for seed in sorted(above.keys() & below.keys())]
 
 
 def mean_text(values: Sequence[float], *, form: Callable[[float], str] = "{:.2f}".format) -> tuple[str, str]:

@@ -26,7 +26,8 @@ def write_report(*folders: Path, out: Path, mix: bool = False, margin: float = M
 def draw_arguments(*folders: Path, out: Path, margin: float = MARGIN) -> tuple[list[ShownFigure], list[str]]:
     """Draws into `out` the figures of every argument for which something was found.
 
-    An argument that fails is left out, and its earlier figures go: the others and the report do without it.
+    An argument for which nothing was found, or that fails, is left out, and its earlier figures go: the others and the
+    report do without it.
 
     Args:
         margin: points of training error within which a difference does not matter.
@@ -41,14 +42,14 @@ def draw_arguments(*folders: Path, out: Path, margin: float = MARGIN) -> tuple[l
     for argument in (*ARGUMENTS, grow.argument(margin=margin)):
         found, unread = argument.find(folders, argument.what)
         left_out += unread
-        if not found:
-            continue
-        try:
-            shown.append(argue(argument, found, out=out))
-        except ValueError as error:  # of numbers that no figure or sentence can be made of
-            left_out.append(f"what={argument.what} left out: {str(error).splitlines()[0]}")
-            for name in (argument.what, *(drawing.name for drawing in argument.more)):
-                remove(name, out=out)
+        if found:
+            try:
+                shown.append(argue(argument, found, out=out))
+                continue
+            except ValueError as error:  # of numbers that no figure or sentence can be made of
+                left_out.append(f"what={argument.what} left out: {str(error).splitlines()[0]}")
+        for name in (argument.what, *(drawing.name for drawing in argument.more)):
+            remove(name, out=out)
     return shown, left_out
 
 
@@ -75,14 +76,19 @@ def drawn(drawing: Drawing, found: Found, *, out: Path) -> ShownFigure | None:
     return ShownFigure("", embeddable(svg, prefix=f"{drawing.name}-"), drawing.shows)
 
 
-def write_why(*folders: Path, out: Path) -> str:
+def write_why(*folders: Path, out: Path, no_comparison: str) -> str:
     """The figures alone, and `why.md` with the sentences: of runs that no comparison is made of.
+
+    Args:
+        no_comparison: why there is none. Runs that are refused for their settings are pooled here all the same, so
+            whoever reads the sentences must know.
 
     Returns:
         What belongs on the screen.
     """
     out.mkdir(parents=True, exist_ok=True)
     shown, left_out = draw_arguments(*folders, out=out)
-    text = "\n\n".join(f"**{one.heading}** {one.sentence}" for one in shown)
-    replace_text(out / "why.md", "\n".join([text, *left_out, ""]))
-    return "\n".join(["", text, *left_out, "", f"why: {out / 'why.md'}"])
+    paragraphs = [f"No comparison: {no_comparison}", *(f"**{one.heading}** {one.sentence}" for one in shown)]
+    text = "\n".join(["\n\n".join(paragraphs), *left_out, ""])
+    replace_text(out / "why.md", text)
+    return f"\n{text}\nwhy: {out / 'why.md'}"

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study.figure import bare, colours_of, key_of_depths, put_caption, wide_figure
 from resnet_exp.why.argument import Argument
-from resnet_exp.why.measured import Group, by_seed, caption, grouped, listed, mean_text, newest, trained_twins
+from resnet_exp.why.measured import Group, caption, grouped, listed, newest, trained_twins
+from resnet_exp.why.ratios import by_seed, over_seeds
 
 Floats = NDArray[np.float64]
 WIDE = 100  # times the median layer: what responds more strongly would press all others flat on a linear scale
@@ -71,16 +72,11 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
 
 
 def compared(plain: Group, other: Group) -> str:
-    """How many times as strongly a residual net responds as its plain twin, seed by seed, and which of them tell it."""
+    """How many times as strongly a residual net responds as its plain twin, over the seeds that both have."""
     ratios = by_seed(medians(other), medians(plain))
-    told, text = [ratio for ratio in ratios if isfinite(ratio)], []
-    if told:
-        times, known = mean_text(told)
-        text.append(f"{other.name} responds {times} times as strongly as {plain.name} ({known}).")
-    if len(told) < len(ratios):
-        few = f"{len(ratios) - len(told)} of {len(ratios)} seed{'' if len(ratios) == 1 else 's'}"
-        text.append(f"The ratio of {other.name} to {plain.name} leaves out {few}: a median is zero or not finite.")
-    return " ".join(text)
+    if over := over_seeds(ratios, form="{:.2f}".format):
+        return f"{other.name} responds {over.text} times as strongly as {plain.name} ({over.known})."
+    return f"{other.name} is not compared with {plain.name}: a median is zero or not finite." if ratios else ""
 
 
 def medians(group: Group) -> dict[int, float]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.why.argument import Argument, Drawing
-from resnet_exp.why.measured import Group, grouped, listed, mean_text, trained_twins
+from resnet_exp.why.measured import Group, difference_text, grouped, listed, mean_text, trained_twins
 from resnet_exp.why.surface_figures import draw, draw_path, draw_relief, plainly
 from resnet_exp.why.surface_rows import line, modes_of, rise
 
@@ -57,8 +57,7 @@ def compared(plain: Group, other: Group) -> list[str]:
             known = number_text(differences)[1]
             text.append(f"{plain.name} and {other.name} cannot be compared {where}: the loss is not finite {known}.")
         elif differences:
-            sign, word = (1, "more") if np.mean(differences) > 0 else (-1, "less")
-            amount, known = number_text([sign * difference for difference in differences])
+            amount, word, known = difference_text(differences, form=plainly)
             parts.append(f"{amount} {word} {where} ({known})")
     return [f"Around {plain.name} it rises by {listed(parts)} than around {other.name}.", *text] if parts else text
 
