@@ -273,9 +273,10 @@ def check_grow_from(config: Config) -> None:
             raise ValueError(f"grow_from={words}: {key} is no setting that makes another run")
     try:
         layers = config.shallower.depth
+        less = config.depth < layers
     except TypeError as error:  # a word for a number
-        raise ValueError(f"grow_from={words}: {error}") from error
-    if layers > config.depth:
+        raise ValueError(f"grow_from={words}: a value of the wrong kind ({error})") from error
+    if less:
         raise ValueError(f"depth={config.depth}: less than the {layers} layers that it grows from ({words})")
 
 

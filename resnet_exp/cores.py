@@ -4,6 +4,7 @@ import math
 import os
 import time
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -70,7 +71,10 @@ def count_gpus() -> int:
     """The NVIDIA GPUs that this process may use, as far as that can be told without torch (Linux)."""
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
     found = len(list(GPUS.glob("*"))) if GPUS.is_dir() else 0
-    return found if shown is None else min(found, len([name for name in shown.split(",") if name.strip()]))
+    if shown is None:
+        return found
+    names = (name.strip() for name in shown.split(","))
+    return min(found, len([*takewhile(lambda name: name and name != "-1", names)]))  # CUDA heeds none behind a bad one
 
 
 def times() -> tuple[float, float, float]:

@@ -262,6 +262,17 @@ def test_an_experiment_is_a_sweep_of_its_own(command: Command, tmp_path: Path) -
     assert found == {"plain8": 3, "resnet8": 3}
 
 
+def test_a_sweep_takes_what_a_setting_takes_from_another_in_each_job(command: Command) -> None:
+    words = ("-m", *TINY, "model=plain", "depth=8,14", "seed=0,1", "dry_run=true")
+    done = command(*words, "name=net${depth}")
+    assert done.returncode == 0, done.stderr
+    jobs = [line.split()[:2] for line in done.stdout.splitlines()[1:5]]
+    assert sorted(jobs) == [["net14", "0"], ["net14", "1"], ["net8", "0"], ["net8", "1"]]
+    done = command("-m", *TINY, "model=plain", "depth=8", "++optim.lr=0.1,0.05", "dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert "\nplain8-lr0.05 " in done.stdout
+
+
 def test_own_configs_can_be_added(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "tiny.yaml").write_text("# @package _global_\nstudy: tiny\ndepth: 14\n")

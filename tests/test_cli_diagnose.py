@@ -122,6 +122,14 @@ def test_impossible_commands_are_refused_with_one_message(trained: Path, command
     ):
         done = command(*words)
         assert_one_message(done.returncode, done.stderr, *parts)
+        assert "fresh=true" not in done.stderr, "which would train the run anew"
+
+
+def test_a_sweep_whose_report_cannot_be_written_fails(trained: Path, command: Command) -> None:
+    shutil.rmtree(trained / "report")
+    (trained / "report").write_text("somebody's")
+    done = command("-m", "task=diagnose", "from=outputs/mine", "what=responses")
+    assert_one_message(done.returncode, done.stderr, "report")
 
 
 def test_what_is_written_without_brackets() -> None:

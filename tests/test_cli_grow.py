@@ -121,6 +121,7 @@ def test_impossible_growth_is_refused_with_one_message(command: Command) -> None
         (("task=grow", source, "depth=14", "width=8"), ("differ in more than their blocks",)),
         (("task=grow", source, "depth=14", "model=resnet"), ("model=: task=grow keeps the kind of net",)),
         ((*NET, "depth=8", "grow_from=[depth=14]"), ("depth=8: less than the 14 layers",)),
+        ((*NET, "depth=14", "grow_from=[depth=fast]"), ("grow_from=[depth=fast]: a value of the wrong kind",)),
         ((*NET, "depth=14", "grow_from=[dept=8]"), ("dept is no setting that makes another run",)),
         ((*NET, "depth=14", "grow_from=[depth]"), ("depth: not of the form key=value",)),
         ((*NET, "depth=14", "grow_from=[depth=8]", "init_from=outputs"), ("init_from= and grow_from=: give one",)),

@@ -51,7 +51,10 @@ def test_a_run_stays_complete_where_its_checkpoint_cannot_be_trimmed(
 
     monkeypatch.setattr(main, "keep_weights", full)
     folder = RunFolder(tmp_path)
-    main.train(settings(*TINY, "model=plain20"), folder)
+    config = settings(*TINY, "model=plain20")
+    main.train(config, folder)
     assert folder.summary["status"] == "completed"
     assert f"{tmp_path}: keeps what it takes to go on, too: No space left on device" in caplog.text
-    assert main.finished(folder)
+    assert main.finished(folder, config)
+    with pytest.raises(ValueError, match=r"a run with other settings: optim\.lr"):  # trained while somebody waited
+        main.train(config.updated({"optim.lr": 0.5}), folder)

@@ -4,7 +4,7 @@ import os
 import pytest
 import torch
 
-from resnet_exp.cli.messages import MAX_LINES, explain
+from resnet_exp.cli.messages import MAX_LINES, SHOW_TRACEBACK, explain, fail_by
 
 
 class UncompletedJobError(RuntimeError):
@@ -33,3 +33,17 @@ def test_an_error_is_told_in_few_lines_with_what_to_do(error: Exception, parts: 
     assert len(text.splitlines()) <= MAX_LINES
     for part in parts:
         assert part.lower() in text.lower()
+
+
+def test_whoever_looks_for_the_cause_sees_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value, shown in (("", False), ("1", True)):
+        monkeypatch.setenv(SHOW_TRACEBACK, value)
+        try:
+            raise KeyError("x")
+        except KeyError as error:
+            fail_by(error, where="plain20/seed0")
+        said = capsys.readouterr().err
+        assert ("Traceback" in said) == shown
+        assert "error in plain20/seed0: KeyError: 'x'" in said

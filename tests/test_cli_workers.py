@@ -64,7 +64,7 @@ def test_gpus_are_counted_as_far_as_they_may_be_seen(monkeypatch: pytest.MonkeyP
     for name in ("0000:01:00.0", "0000:02:00.0"):
         (tmp_path / "gpus" / name).mkdir(parents=True)
     assert cores.count_gpus() == 2
-    for shown, count in (("", 0), ("1", 1), ("GPU-1,GPU-2", 2), ("0,1,2", 2)):
+    for shown, count in (("", 0), ("1", 1), ("GPU-1,GPU-2", 2), ("0,1,2", 2), ("-1", 0), ("0,-1,1", 1)):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
         assert cores.count_gpus() == count
 

@@ -100,7 +100,7 @@ def jobs(overrides: list[str], settings: Callable[..., Config]) -> list[Config]:
             file = conf_dir() / "experiment" / f"{override.partition('=')[2]}.yaml"
             own = OmegaConf.load(file).hydra.sweeper.params
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        choices = expand(DictConfig({"hydra": {"sweeper": {"params": own}, "overrides": {"task": of_net}}}))
+        choices = expand(of_net, DictConfig({"hydra": {"sweeper": {"params": own}}}))
     varied = [key for key, values in choices.items() if len(values) > 1 and key not in NAMED]
     named = [f"name=${{run_name:{','.join(varied)}}}"] if varied else []
     seeds = choices.pop("seed", ["0"])  # which change nothing else: a third of the time

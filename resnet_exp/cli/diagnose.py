@@ -10,7 +10,7 @@ from resnet_exp.cli.messages import explain
 from resnet_exp.cli.settle import of_run, settled
 from resnet_exp.cli.signals import StopRequest
 from resnet_exp.config import Config
-from resnet_exp.runs.find import run_folders
+from resnet_exp.runs.find import run_folders, study_of
 from resnet_exp.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -44,16 +44,6 @@ def runs_below(study: Path) -> list[Path]:
     if (study / "config.yaml").exists() or not study.is_dir():
         return []
     return [run for run in run_folders(study) if (run / "config.yaml").exists()]
-
-
-def study_of(config: Config, path: Path) -> Path:
-    """The folder whose report tells of a run: that of its study, or its own where it lies alone.
-
-    Args:
-        config: the run's own settings.
-        path: its folder.
-    """
-    return path.parent.parent if path.name == f"seed{config.seed}" else path
 
 
 def diagnose(config: Config, path: Path, *, given: Collection[str], in_sweep: bool) -> None:
@@ -90,13 +80,14 @@ def diagnose(config: Config, path: Path, *, given: Collection[str], in_sweep: bo
                 quiet=workers.is_worker(),
             )
     if not in_sweep:
-        explain_study(study_named(config) or study_of(*runs[0]))
+        (of_first, folder), *_ = runs
+        explain_study(study_named(config) or study_of(folder, seed=of_first.seed))
 
 
 def studies_of(jobs: Sequence[Config]) -> list[Path]:
     """The folders whose reports tell of the jobs of a sweep."""
     own = (Path(job.from_ or Path("outputs", job.study, job.name, f"seed{job.seed}")).expanduser() for job in jobs)
-    return [study_named(job) or study_of(job, path) for job, path in zip(jobs, own, strict=True)]
+    return [study_named(job) or study_of(path, seed=job.seed) for job, path in zip(jobs, own, strict=True)]
 
 
 def explain_study(study: Path) -> None:

@@ -16,6 +16,7 @@ from resnet_exp.nets.names import net_name
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.nets.table import net_spec
 from resnet_exp.runs.checkpoint import has_checkpoint
+from resnet_exp.runs.find import study_of
 from resnet_exp.runs.folder import InUseError, RunFolder, is_alive
 from resnet_exp.settings import FREE, OF_COMMAND, flatten
 
@@ -63,9 +64,8 @@ def grown_from(config: Config, *, given: set[str]) -> tuple[Config, Path]:
     if "name" not in given:
         config = config.updated({"name": name_of_grown(config)})
     check_growing(config)
-    study = Path("outputs", config.study)
-    if "study" not in given and source.resolve().name == f"seed{own['seed']}":
-        study = source.parent.parent if len(source.parts) > 2 else source.resolve().parent.parent
+    beside = study_of(source, seed=own["seed"])
+    study = Path("outputs", config.study) if "study" in given or beside == source else beside
     path = study / config.name / f"seed{config.seed}"
     return settled(config, RunFolder(path), given=given), path
 

@@ -23,7 +23,7 @@ from resnet_exp.cli.diagnose import diagnose
 from resnet_exp.cli.evaluate import evaluate
 from resnet_exp.cli.grow import begins, grown_from, in_turn, trained_first
 from resnet_exp.cli.logs import TRACEBACK, kept_failure, kept_log
-from resnet_exp.cli.messages import JobFailedError, explain, fail
+from resnet_exp.cli.messages import JobFailedError, explain, fail, fail_by
 from resnet_exp.cli.names import about, named_in, unresolved
 from resnet_exp.cli.settle import of_run, settled
 from resnet_exp.cli.signals import StopRequest
@@ -31,6 +31,7 @@ from resnet_exp.config import Config, conf_dir
 from resnet_exp.grammar import as_key, at_home
 from resnet_exp.runs.checkpoint import keep_weights
 from resnet_exp.runs.folder import FINISHED, RunFolder
+from resnet_exp.runs.origin import check_settings
 from resnet_exp.training.stop import Stopped
 
 log = logging.getLogger(__name__)
@@ -91,13 +92,13 @@ def train(config: Config, folder: RunFolder, *, shallower: Path | None = None) -
         shallower: the run from whose weights the net is grown, if the settings say that it is; without it the study's
             is taken, which is trained if it is not there.
     """
-    if not config.fresh and finished(folder):
+    if not config.fresh and finished(folder, config):
         return
     if config.grow_from is not None and shallower is None and begins(config, folder):
         shallower = trained_first(config, folder.path, train=train)
     with folder, kept_failure(folder, config), kept_log(folder.path, settings=config.to_dict()):
         fresh = config.fresh and not begun_in_earlier_turn(folder)
-        if not fresh and finished(folder):  # in the meantime, by another process or an earlier turn
+        if not fresh and finished(folder, config):  # in the meantime, by another process or an earlier turn
             return
         from resnet_exp.training.run import train_run
 
@@ -135,10 +136,15 @@ def begun_in_earlier_turn(folder: RunFolder) -> bool:
     return bool(earlier) and (earlier != {os.environ.get("SLURM_JOB_ID")} or "SLURM_RESTART_COUNT" in os.environ)
 
 
-def finished(folder: RunFolder) -> bool:
-    """Whether the folder's run is complete, which is said."""
-    status = folder.summary.get("status")
-    if folder.config is not None and status in FINISHED:
+def finished(folder: RunFolder, config: Config) -> bool:
+    """Whether the folder's run is complete, which is said.
+
+    Raises:
+        ValueError: it is another run, which another process has trained in the meantime.
+    """
+    status, stored = folder.summary.get("status"), folder.config
+    if stored is not None and status in FINISHED:
+        check_settings(folder.path, stored, config)
         log.info("%s: already %s; fresh=true trains it again", "/".join(folder.path.parts[-3:]), status)
         return True
     return False
@@ -160,7 +166,7 @@ def job(composed: DictConfig) -> None:
     except BrokenPipeError:  # `| head` has seen enough
         sys.exit(1)
     except Exception as error:
-        fail(explain(error), where=where if in_sweep else "")
+        fail_by(error, where=where if in_sweep else "")
         if in_sweep:
             workers.failed = bool(composed.get("stop_on_failure"))
             # Hydra keeps the error until the sweep ends, and with it whatever the job had on the GPU.
@@ -200,7 +206,6 @@ def main() -> None:
         print(f"resnet-exp {__version__}")
         return
     sys.argv[1:] = [as_key(at_home(word)) for word in sys.argv[1:]]
-    show_traceback = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us its errors instead of printing them
     argparse.ArgumentParser.error = refuse  # type: ignore[method-assign, assignment]  # not Hydra's page of usage
     JobReturn.return_value = property(result, JobReturn.return_value.fset)  # type: ignore[assignment, attr-defined]
@@ -211,10 +216,8 @@ def main() -> None:
     except BrokenPipeError:  # `| head` has seen enough
         sys.exit(1)
     except Exception as error:
-        if show_traceback:
-            raise
         if workers.asked is None:  # else that signal ended a worker that had not begun, and the sweep with it
-            fail(explain(error))
+            fail_by(error)
             sys.exit(1)
     if workers.asked is not None:
         raise Stopped(workers.asked)

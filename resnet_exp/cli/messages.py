@@ -1,8 +1,10 @@
 """What goes wrong, in at most three lines and without a traceback. Knows no torch."""
 
 import errno
+import os
 import re
 import sys
+import traceback
 from contextlib import suppress
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
@@ -11,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_exp.cli.compose import suggest
 
 MAX_LINES = 3
+SHOW_TRACEBACK = "RESNET_EXP_TRACEBACK"  # the environment variable; empty: no
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -22,6 +25,14 @@ def fail(text: str, *, where: str = "") -> None:
     """Prints an error the way every command of ours does."""
     with suppress(OSError):  # nobody is left to read it
         print(f"error{f' in {where}' if where else ''}: {text}", file=sys.stderr, flush=True)
+
+
+def fail_by(error: BaseException, *, where: str = "") -> None:
+    """`fail` in the words of `explain`; behind the traceback, if somebody who looks for the cause wants it."""
+    if os.environ.get(SHOW_TRACEBACK):
+        with suppress(OSError):
+            traceback.print_exception(error)
+    fail(explain(error), where=where)
 
 
 def explain(error: BaseException) -> str:
@@ -64,7 +75,7 @@ def message(error: BaseException) -> str:
         return f"a job of this sweep ended before its time: {text.splitlines()[0]}\n{later}"
     if isinstance(error, ValueError | OSError | ConfigCompositionException):
         return text
-    where = "the traceback is in the run's run.log; where no run began, HYDRA_FULL_ERROR=1 shows it"
+    where = f"the traceback is in the run's run.log; where no run began, {SHOW_TRACEBACK}=1 shows it"
     return f"{type(error).__name__}: {text}\n{where}"
 
 

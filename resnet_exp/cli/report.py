@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from resnet_exp.cli.messages import explain, fail
+from resnet_exp.cli.messages import fail_by
 from resnet_exp.grammar import expanded
 from resnet_exp.study.statistics import MARGIN
 from resnet_exp.why.report import write_report
@@ -45,7 +45,7 @@ def main() -> None:
     try:
         print(write_report(*folders, out=out, mix=arguments.mix, margin=arguments.margin))
     except (ValueError, OSError) as error:
-        fail(explain(error))
+        fail_by(error)
         sys.exit(1)
 
 

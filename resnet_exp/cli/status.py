@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_exp.cli.messages import explain, fail
+from resnet_exp.cli.messages import fail_by
 from resnet_exp.cli.prune import pruned
 from resnet_exp.cli.table import LiveTable, table_for_stdout
 from resnet_exp.grammar import expanded
@@ -65,7 +65,7 @@ def main() -> None:
     except BrokenPipeError:  # `| head` has seen enough
         code = 1
     except (ValueError, OSError) as error:
-        fail(explain(error))
+        fail_by(error)
         code = 1
     sys.exit(code)
 

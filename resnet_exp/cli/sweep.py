@@ -23,8 +23,8 @@ from resnet_exp.cli import plan, workers
 from resnet_exp.cli.compose import to_config
 from resnet_exp.cli.diagnose import explain_study, runs_below, runs_of, studies_of
 from resnet_exp.cli.grow import grown_from
-from resnet_exp.cli.messages import explain, fail
-from resnet_exp.cli.names import NAMED, named_in, study_dir
+from resnet_exp.cli.messages import explain, fail_by
+from resnet_exp.cli.names import NAMED, named_in, study_dir, unresolved
 from resnet_exp.cli.settle import check_source, of_run, settled
 from resnet_exp.config import Config, conf_dir
 from resnet_exp.cores import count_gpus
@@ -55,19 +55,16 @@ class StudyCallback(Callback):
     def on_multirun_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
         """Ends the sweep before its first job if any of its jobs is impossible, or if it is to say what it would do."""
         with refusals():
-            each_run_a_job(config)
-            choices = expand(config)
+            words = seed_first(each_run_a_job(unresolved(config.hydra.overrides.task), config))
+            choices = expand(words, config)
             refuse_swept_sweeps(choices)
-            swept = [key for key, values in choices.items() if len(values) > 1]
-            seed_first(config, swept)
-            extra = [key.partition("@")[0] for key in swept if key not in NAMED]
-            more = [f"name=${{run_name:{','.join(extra)}}}"] if extra else []
+            more = naming([key for key, values in choices.items() if len(values) > 1])
             with read_write(config), open_dict(config):
-                divide_cores(config, choices)
+                config.hydra.overrides.task = words
                 config.hydra.overrides.hydra += more
-            self.given = {*choices}
-            in_order = expand(config)  # anew: the seed may have moved
-            self.folders = check_jobs(in_order, more=more, config_name=config_name or "config")
+                divide_cores(config, jobs=math.prod(map(len, choices.values())))
+            self.given = {key.lstrip("+~") for key in choices}
+            self.folders = check_jobs(choices, given=self.given, more=more, config_name=config_name or "config")
             self.jobs = [*self.folders.values()]
             if any(job.dry_run for job in self.jobs):
                 say_only(config, self.jobs)
@@ -81,8 +78,12 @@ class StudyCallback(Callback):
             update_report(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if workers.asked is not None or workers.left:
-            return
+        """Draws what the jobs are about, once more or at last, and shows it."""
+        if workers.asked is None and not workers.left:
+            with refusals():
+                self.conclude(config)
+
+    def conclude(self, config: DictConfig) -> None:
         if config.task == "describe":
             from resnet_exp.cli.describe import compare_nets  # brings scipy
 
@@ -106,7 +107,7 @@ def refusals() -> Iterator[None]:
     except BrokenPipeError:  # `| head` has seen enough
         sys.exit(1)
     except Exception as error:
-        fail(explain(error))
+        fail_by(error)
         sys.exit(1)
 
 
@@ -146,8 +147,10 @@ def of_its_run(composed: DictConfig, *, given: set[str]) -> tuple[Config, Path]:
     return config, run_folder
 
 
-def expand(config: DictConfig) -> dict[str, list[str]]:
+def expand(words: Sequence[str], config: DictConfig) -> dict[str, list[str]]:
     """The values of every override of a sweep, as strings: {"depth": ["20", "56"], "train.steps": ["3"]}.
+
+    What a value takes from another, `${depth}`, stays as it is: it is not the same in every job.
 
     An experiment's own sweep comes first; the command line replaces what it names. This is the order of Hydra's basic
     sweeper.
@@ -155,7 +158,7 @@ def expand(config: DictConfig) -> dict[str, list[str]]:
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())  # which knows what glob(...) matches
     choices = {}
-    for override in parser.parse_overrides([*params, *config.hydra.overrides.task]):
+    for override in parser.parse_overrides([*params, *words]):
         key = override.get_key_element()
         if override.is_sweep_override():
             choices[key] = list(override.sweep_string_iterator())
@@ -178,40 +181,44 @@ def refuse_swept_sweeps(choices: dict[str, list[str]]) -> None:
                 )
 
 
-def each_run_a_job(config: DictConfig) -> None:
+def each_run_a_job(words: list[str], config: DictConfig) -> list[str]:
     """Of a study that is diagnosed each run becomes a job, so that a launcher can ask several at once."""
-    tasks = list(config.hydra.overrides.task)
     study = OmegaConf.select(config, "from_")
-    if config.task == "diagnose" and study and (runs := runs_below(Path(study).expanduser())):
-        each = ",".join(quoted(str(run)) for run in runs)
-        with read_write(config):
-            config.hydra.overrides.task = [f"from_={each}" if named_in([task]) == {"from_"} else task for task in tasks]
+    if config.task != "diagnose" or not study or not (runs := runs_below(Path(study).expanduser())):
+        return words
+    each = ",".join(quoted(str(run)) for run in runs)
+    return [f"from_={each}" if named_in([word]) == {"from_"} else word for word in words]
 
 
-def seed_first(config: DictConfig, swept: list[str]) -> None:
-    """Makes the seed the slowest of the swept settings: one seed of every net comes before the second seed of any."""
-    tasks = list(config.hydra.overrides.task)
-    seeds = [task for task in tasks if task.startswith("seed=")]
-    if "seed" in swept and seeds:
-        with read_write(config):
-            config.hydra.overrides.task = [*seeds, *(task for task in tasks if task not in seeds)]
+def seed_first(words: list[str]) -> list[str]:
+    """Makes the seed the slowest of what a command sweeps: one seed of every net comes before the second of any."""
+    return sorted(words, key=lambda word: not word.startswith("seed="))
 
 
-def divide_cores(config: DictConfig, choices: dict[str, list[str]]) -> None:
+def naming(swept: Sequence[str]) -> list[str]:
+    """The override by which the runs are named after what a sweep varies, if their names do not show it anyway."""
+    extra = [key for word in swept if (key := word.partition("@")[0].lstrip("+")) not in NAMED]
+    return [f"name=${{run_name:{','.join(extra)}}}"] if extra else []
+
+
+def divide_cores(config: DictConfig, *, jobs: int) -> None:
     """Of jobs side by side each gets its share of the cores, unless `threads` or a run that goes on says otherwise."""
     if "n_jobs" not in config.hydra.launcher:  # they come one after another, or where cores are not ours to count
         return
-    launcher, jobs = config.hydra.launcher, math.prod(map(len, choices.values()))
+    launcher = config.hydra.launcher
     gpus = 0 if config.device == "cpu" else count_gpus()
     per_gpu = launcher.get("runs_per_gpu", 1)
     launcher.n_jobs, threads = workers.share_cores(at_once=launcher.n_jobs, jobs=jobs, gpus=gpus, runs_per_gpu=per_gpu)
     os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
-def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: str) -> dict[Path, Config]:
+def check_jobs(
+    choices: dict[str, list[str]], *, given: set[str], more: list[str], config_name: str
+) -> dict[Path, Config]:
     """Composes and checks every job: their settings by the folders of the runs that they are about.
 
     Args:
+        given: the settings that the user or the experiment named.
         more: overrides for all of them.
 
     Raises:
@@ -222,7 +229,7 @@ def check_jobs(choices: dict[str, list[str]], *, more: list[str], config_name: s
     for values in itertools.product(*choices.values()):
         overrides = [f"{key}={value}" for key, value in zip(choices, values, strict=True)]
         composed = compose(config_name, overrides=[*more, *overrides])
-        job, folder = check(composed, given={*choices})
+        job, folder = check(composed, given=given)
         jobs[folder] = job
         this = " ".join(overrides)
         other = words.setdefault(folder.resolve(), this)

@@ -7,6 +7,7 @@ import tarfile
 import urllib.error
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -149,28 +150,32 @@ def load_cifar(
     from torchvision import datasets  # takes a second, which other data need not wait for
 
     source = getattr(datasets, CIFAR[name])
-    expected = f"{root.absolute() / source.base_folder} (archive {source.filename}, MD5 {source.tgz_md5})"
+    archive = f"archive {source.filename} from {source.url}, MD5 {source.tgz_md5}"
+    expected = f"{root.absolute() / source.base_folder} ({archive})"
     hint = "set data.root= or RESNET_EXP_DATA to a folder that holds it; data=synthetic needs no download"
 
     def open_parts(download: bool) -> list[Any]:
         return [source(root, train=train, download=download and train) for train in (True, False)]
 
-    try:
+    def downloaded() -> list[Any]:
         try:
-            parts = open_parts(download=False)
-        except RuntimeError as error:  # torchvision: "Dataset not found or corrupted"
-            if not download:
-                raise ValueError(
-                    f"{name}: missing or damaged: {expected}\n{hint}, data.download=true fetches it"
-                ) from error
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / f".{name}.lock"):  # of several jobs one downloads, the others find its files
-                parts = open_parts(download=True)
-    except (RuntimeError, OSError, EOFError, tarfile.TarError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise ValueError(
-            f"{name}: download from {source.url} failed: {reason}\nexpected: {expected}\n{hint}"
-        ) from error
+                return open_parts(download=True)
+        except (RuntimeError, OSError, EOFError, HTTPException, tarfile.TarError) as error:
+            reason = error.reason if isinstance(error, urllib.error.URLError) else error
+            raise ValueError(f"{name}: download failed: {reason}\nexpected: {expected}\n{hint}") from error
+
+    try:
+        parts = open_parts(download=False)
+    except OSError as error:  # there, but not readable
+        raise ValueError(f"{name}: {error}\nexpected: {expected}\n{hint}") from error
+    except RuntimeError as error:  # torchvision: "Dataset not found or corrupted"
+        if not download:
+            raise ValueError(
+                f"{name}: missing or damaged\nexpected: {expected}\n{hint}, data.download=true fetches it"
+            ) from error
+        parts = downloaded()
 
     check(*(len(part.data) for part in parts))
 

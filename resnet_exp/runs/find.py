@@ -26,6 +26,14 @@ def walk(*folders: Path) -> Iterator[tuple[Path, list[str]]]:
             yield Path(where), files
 
 
+def study_of(run: Path, *, seed: int) -> Path:
+    """The folder of a run's study, which holds `<name>/seed<k>`; the run's own where it lies alone."""
+    whole = Path(os.path.normpath(run.absolute()))  # of `seed0` and `.`, too; links stay
+    if whole.name != f"seed{seed}":
+        return run
+    return run.parent.parent if len(run.parts) > 2 and ".." not in run.parts else whole.parent.parent
+
+
 def run_folders(*folders: Path) -> list[Path]:
     """The folders at or below some that hold a `summary.json`, in order of their paths.
 

@@ -18,9 +18,9 @@ def check_settings(path: Path, stored: dict[str, Any], config: Config) -> None:
     changed = differences(stored, config.to_dict())
     if changed:
         shown = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
-        hint = "study=ANOTHER keeps it and trains this one elsewhere; fresh=true replaces it"
-        if config.task == "evaluate":
-            hint = "give the settings it was trained with; its config.yaml holds them"
+        hint = "give the settings it was trained with; its config.yaml holds them"
+        if config.task == "train":
+            hint = "study=ANOTHER keeps it and trains this one elsewhere; fresh=true replaces it"
         raise ValueError(f"{path} holds a run with other settings: {shown}\n{hint}")
 
 
