@@ -17,7 +17,19 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.forkserver import REPORT, ForkedProcess
-from tests.helpers import LINES, ROOT, TINY, Command, finish, row_written, run_folder, start, start_fresh, wait_until
+from tests.helpers import (
+    LINES,
+    ROOT,
+    TINY,
+    Command,
+    assert_one_message,
+    finish,
+    row_written,
+    run_folder,
+    start,
+    start_fresh,
+    wait_until,
+)
 
 Begin = Callable[..., ForkedProcess | subprocess.Popen[str]]
 SCRIPTS = Path(sys.executable).parent  # where an installation puts its commands
@@ -271,6 +283,15 @@ def test_a_sweep_takes_what_a_setting_takes_from_another_in_each_job(command: Co
     done = command("-m", *TINY, "model=plain", "depth=8", "++optim.lr=0.1,0.05", "dry_run=true")
     assert done.returncode == 0, done.stderr
     assert "\nplain8-lr0.05 " in done.stdout
+
+
+def test_a_sweep_of_which_a_folder_cannot_be_made_does_not_begin(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "outputs" / "default").mkdir(parents=True)
+    (tmp_path / "outputs" / "default" / "plain14").write_text("a file")
+    for launcher in ("basic", "parallel"):
+        done = command("-m", f"hydra/launcher={launcher}", *TINY, "model=plain", "depth=8,14")
+        assert_one_message(done.returncode, done.stderr, "outputs/default/plain14: Not a directory")
+        assert not [*tmp_path.rglob("metrics.csv")]
 
 
 def test_own_configs_can_be_added(command: Command, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_exp.runs.folder import MetricsFile, RunFolder, is_alive
+from resnet_exp.runs.folder import MetricsFile, RunFolder, check_place, is_alive
 from resnet_exp.runs.schema import SCHEMA
 from tests.helpers import finish, start, wait_until
 
@@ -77,6 +77,16 @@ def test_a_killed_writer_leaves_no_scraps(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     with RunFolder(tmp_path):
         assert sorted(file.name for file in tmp_path.iterdir()) == [".lock", "mine.tmp"]
+
+
+def test_a_place_where_no_folder_can_be_made_is_told(tmp_path: Path) -> None:
+    check_place(tmp_path)
+    check_place(tmp_path / "outputs" / "study" / "plain20" / "seed0")
+    (tmp_path / "outputs").write_text("a file")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("outputs", "link"):
+        with pytest.raises(ValueError, match=f"{name}: Not a directory; .*seed0 belongs there"):
+            check_place(tmp_path / name / "plain20" / "seed0")
 
 
 def test_a_folder_takes_one_run_at_a_time(tmp_path: Path) -> None:

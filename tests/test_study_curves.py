@@ -9,6 +9,7 @@ import pytest
 
 from resnet_exp.study.arms import group_arms
 from resnet_exp.study.curves import draw_curves
+from resnet_exp.study.figure import save
 from tests.helpers import load_runs, write_run
 
 
@@ -91,3 +92,9 @@ def test_steps_are_written_alike_and_do_not_touch(tmp_path: Path, steps: int, wr
         assert all(re.fullmatch(r"\d+k" if steps >= 10_000 else r"\d+", label) for label in shown)
         boxes = [text.get_window_extent() for text in texts]
         assert all(one.x1 + 8 < other.x0 for one, other in pairwise(boxes))
+
+
+@pytest.mark.parametrize("title", ["prices_$1_to_$5", "$HOME `id` $(id)", "a_b^c"])
+def test_the_name_of_the_data_is_no_formula(study: Path, tmp_path: Path, title: str) -> None:
+    figure = draw_curves(group_arms(load_runs(study)), caption=title)
+    assert title in save(figure, tmp_path / "curves")

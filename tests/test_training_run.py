@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from resnet_exp.compute import device as device_module
 from resnet_exp.compute import parts as parts_module
 from resnet_exp.compute.device import choose_precision
 from resnet_exp.compute.evaluate import Evaluation
@@ -238,6 +239,21 @@ def test_divergence_is_a_result(settings: Settings, tmp_path: Path) -> None:
     assert saved is None or all(torch.isfinite(t).all() for t in saved["state"]["model"].values())
 
 
+def test_a_run_stopped_behind_the_row_that_shows_its_divergence_has_diverged(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in fp16, whose scaler leaves out the step and keeps the weights."""
+    config = settings(*TINY, "train.steps=8", "train.eval_every=2")
+    run_until(config, tmp_path, stop_at=4)
+
+    def load(self: Totals, state: dict[str, torch.Tensor]) -> None:
+        self.first_bad_step.fill_(3)  # and the sums are empty
+
+    monkeypatch.setattr(Totals, "load_state_dict", load)
+    summary = run(config, tmp_path)
+    assert (summary["status"], summary["first_bad_step"]) == ("diverged", 3)
+
+
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
 def test_autocast_trains_and_keeps_bn_in_float32(settings: Settings, tmp_path: Path, amp: str) -> None:
     summary = run(settings(*TINY, f"amp={amp}", "train.steps=3"), tmp_path)
@@ -293,6 +309,34 @@ def test_the_pace_is_kept_over_a_stop_in_the_final_errors(
     assert completed["status"] == "completed"
     assert completed["train_error_clean"] is not None
     assert completed["images_per_second"] == stopped["images_per_second"]
+
+
+def test_a_run_without_a_checkpoint_yet_keeps_its_number_of_threads(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [word for word in TINY if not word.startswith("threads=")]
+    run_until(settings(*words, "threads=2", "train.eval_every=1"), tmp_path, stop_at=2)
+    (tmp_path / "checkpoint.pt").unlink()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(device_module, "free_cores", lambda: 1)
+    assert run(settings(*words), tmp_path)["environment"]["threads"] == 2
+
+
+def test_where_checkpoints_are_gone_no_row_is_dropped_without_a_word(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = settings(*TINY, "train.steps=8", "train.eval_every=1", "train.save_every=2")
+    run_until(config, tmp_path, stop_at=5)
+    written = (tmp_path / "metrics.csv").read_bytes()
+    for file in tmp_path.glob("*.pt"):
+        file.unlink()
+    with pytest.raises(ValueError, match="its checkpoints are gone; it was at step 5\nfresh=true starts it again"):
+        run(config, tmp_path)
+    assert (tmp_path / "metrics.csv").read_bytes() == written
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    (tmp_path / "summary.json").write_text(json.dumps(summary | {"step": 2}))  # killed before its first save
+    assert run(config, tmp_path)["status"] == "completed"
+    assert "no checkpoint yet: beginning again at step 0" in caplog.text
 
 
 def test_another_number_of_threads_is_told_and_recorded(

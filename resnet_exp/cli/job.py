@@ -93,7 +93,16 @@ class Job:
         return done
 
 
-def work(out: Connection, err: Connection, *, task: TaskFunction, config: DictConfig, place: int, sweep: str) -> None:
+def work(
+    out: Connection,
+    err: Connection,
+    *,
+    task: TaskFunction,
+    config: DictConfig,
+    place: int,
+    sweep: str,
+    growing: bool,
+) -> None:
     """A worker: one job of the sweep, with its output through the pipes."""
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
@@ -101,7 +110,7 @@ def work(out: Connection, err: Connection, *, task: TaskFunction, config: DictCo
     sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, errors="replace", closefd=False) for number in (1, 2))
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    workers.become(number=place, of=sweep)
+    workers.become(number=place, of=sweep, growing=growing)
     print(LISTENS)
     version.setbase(HYDRA_AS_OF)  # else a job would change its folder
     context = HydraContext(config_loader=None, callbacks=Callbacks(config))  # type: ignore[arg-type]

@@ -71,7 +71,7 @@ def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) 
         from resnet_exp.compute.export import export
 
         return log.info("exported: %s", export(config, path))
-    if workers.is_worker():  # a run of this sweep that is grown from this one may train it just now
+    if workers.grows:  # a run of this sweep that is grown from this one may train it just now
         return in_turn(path, lambda: train(config, folder))
     return train(config, folder)
 

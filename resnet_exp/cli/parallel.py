@@ -79,6 +79,7 @@ class Sweep:
         self.waiting, self.at_once, self.task = list(jobs), at_once, task
         self.running: list[Job] = []
         self.name = f"{os.getpid()}-{time.time_ns()}"
+        self.growing = any(job.config.grow_from is not None for job in jobs)
         trains = all(job.config.task == "train" for job in jobs)
         self.screen = Screen([job.folder for job in jobs]) if trains and sys.stdout.isatty() else None
         self.context: Any = multiprocessing.get_context(START)
@@ -117,6 +118,7 @@ class Sweep:
         job.streams = [Stream(pipes[0][0], sys.stdout, named=False), Stream(pipes[1][0], sys.stderr, named=True)]
         written = [pipe[1] for pipe in pipes]
         words = {"task": self.task, "config": job.config, "place": job.place, "sweep": self.name}
+        words["growing"] = self.growing
         job.process = self.context.Process(target=work, args=written, kwargs=words)
         job.process.start()
         for end in written:

@@ -32,7 +32,7 @@ from resnet_exp.data.classes import check_folder
 from resnet_exp.grammar import quoted
 from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.table import net_spec
-from resnet_exp.runs.folder import RunFolder
+from resnet_exp.runs.folder import RunFolder, check_place
 from resnet_exp.runs.jobs import Job, add_jobs
 from resnet_exp.settings import fingerprint
 
@@ -144,6 +144,8 @@ def of_its_run(composed: DictConfig, *, given: set[str]) -> tuple[Config, Path]:
     check_source("weights", config.weights)
     if config.task != "describe" and not config.weights:
         settled(config, RunFolder(run_folder), given=given)
+    if config.task == "train":
+        check_place(run_folder)
     return config, run_folder
 
 

@@ -21,6 +21,7 @@ incomplete = False  # whether any job of this sweep has failed
 left = False  # whether the jobs of this sweep go on without it
 place = 0  # of this worker among those that run at once, from 0
 sweep = ""  # which sweep this worker belongs to; empty: none
+grows = False  # whether nets of this worker's sweep grow from others, each of which any of its jobs may come to train
 pids: dict[int, bool] = {}  # in the sweep's own process: its workers, and whether they can be told to stop yet
 
 
@@ -79,15 +80,16 @@ def end_workers(signum: int) -> None:
             os.kill(pid, signum)
 
 
-def become(*, number: int, of: str) -> None:
+def become(*, number: int, of: str, growing: bool) -> None:
     """Makes this process a worker.
 
     Args:
         number: its place among those that run at once.
         of: the sweep.
+        growing: whether nets of it grow from others.
     """
-    global place, sweep
-    place, sweep = number, of
+    global place, sweep, grows
+    place, sweep, grows = number, of, growing
     for signum in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
         signal.signal(signum, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, note_stop)

@@ -63,11 +63,19 @@ def weights_named(config: Config) -> str:
     return config.init_from or DRAWN
 
 
-def prepare(config: Config, *, earlier: Origin | None, turn: int = 0, spec: NetSpec | None = None) -> Parts:
+def prepare(
+    config: Config,
+    *,
+    earlier: Origin | None,
+    before: dict[str, Any] | None = None,
+    turn: int = 0,
+    spec: NetSpec | None = None,
+) -> Parts:
     """Device, images and net; the net initialised from the seed.
 
     Args:
         earlier: what the run was begun with, if it goes on.
+        before: the environment of a run that has begun but has no checkpoint yet, if it is known.
         turn: which of several runs side by side this is.
         spec: of the net, if it is not that of the settings.
 
@@ -76,7 +84,7 @@ def prepare(config: Config, *, earlier: Origin | None, turn: int = 0, spec: NetS
             run began on.
     """
     device = choose_device(config.device, turn=turn)
-    before = earlier.environment if earlier else {}
+    before = earlier.environment if earlier else before or {}
     threads = choose_threads(config.threads, device=device, before=before.get("threads"))
     set_up(device, threads=threads, deterministic=config.deterministic)
     dataset = load_dataset(config.data, device=device).to(device)

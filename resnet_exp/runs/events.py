@@ -31,7 +31,7 @@ class Events:
         """Swallows the first failure to write, with a warning; there are no events after it."""
         try:
             yield
-        except OSError as error:
+        except (OSError, ValueError) as error:  # of a path that is not UTF-8
             log.warning("TensorBoard's events cannot be written (%s): metrics.csv goes on without them", error)
             self.writer = None
 
@@ -48,7 +48,7 @@ class Events:
 
     def add_hparams(self, settings: dict[str, Any], results: dict[str, float], *, step: int) -> None:
         """The settings and final errors of a run of `step` steps, for the table of runs."""
-        plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in settings.items()}
+        plain = {k: v if isinstance(v, bool | int | float) else utf8(str(v)) for k, v in settings.items()}
         final = {f"final/{k}": v for k, v in results.items()}
         with self.if_possible():
             if self.writer is not None:
@@ -59,3 +59,8 @@ class Events:
         with self.if_possible():
             if self.writer is not None:
                 self.writer.close()
+
+
+def utf8(text: str) -> str:
+    """The same, but for what is no character, as a path may hold."""
+    return text.encode(errors="replace").decode()

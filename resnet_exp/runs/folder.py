@@ -34,6 +34,15 @@ class InUseError(ValueError):
     """Another process has a run folder open."""
 
 
+def check_place(folder: Path) -> None:
+    """Raises ValueError if a folder is not there and cannot be made."""
+    place = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not place.is_dir():
+        raise ValueError(f"{place}: Not a directory; {folder} belongs there\nstudy=ANOTHER trains elsewhere")
+    if place != folder and not os.access(place, os.W_OK | os.X_OK):
+        raise ValueError(f"{place}: Permission denied; {folder} belongs there\nstudy=ANOTHER trains elsewhere")
+
+
 class MetricsFile:
     """`metrics.csv`: a header, then one whole row per evaluation, on disk before `add` returns.
 

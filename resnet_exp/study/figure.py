@@ -48,8 +48,8 @@ def bare(panel: Axes) -> None:
 
 
 def put_caption(figure: Figure, text: str, **where: Any) -> None:
-    """Says below all panels which data, how many seeds and how many steps."""
-    figure.supxlabel(text, fontsize=8.5, color="0.35", **where)
+    """Says below all panels which data, how many seeds and how many steps. A `$` in the name of the data is one."""
+    figure.supxlabel(text, fontsize=8.5, color="0.35", parse_math=False, **where)
 
 
 def colours_of(depths: list[int]) -> dict[int, str]:

@@ -81,14 +81,14 @@ def log_row(
     folder: RunFolder,
     progress: Progress,
     check: Callable[[], None],
-) -> bool:
-    """Evaluates, and adds a row to `metrics.csv`; False if there was no update since the last one.
+) -> None:
+    """Evaluates, and adds a row to `metrics.csv`, if there was an update since the last one.
 
     If `check` raises `Stopped` there is no row, and the totals stay as they are: the resumed run begins with this row.
     """
     running = state.totals.read()  # waits for the device: once per evaluation
     if running is None:
-        return False
+        return
     progress.pause()
     others = measure(evaluations, check=check)
     if others is not None:
@@ -98,7 +98,6 @@ def log_row(
         state.totals.clear()
         progress.report(row)
         folder.note_progress({"step": state.step} | progress.signs)
-    return True
 
 
 def train(
@@ -129,8 +128,9 @@ def train(
             saving = done or state.step % length.save_every == 0
             healthy = not saving or is_finite(state.model)  # waits for the device: once per checkpoint
             due = done or not healthy or state.step % length.eval_every == 0
-            if due and log_it(lr=lr_at(state.step - 1)):
-                first_bad_step = bad_step(state, healthy=healthy)
+            if due:
+                log_it(lr=lr_at(state.step - 1))
+                first_bad_step = bad_step(state, healthy=healthy)  # that of a row before a stop, too
             if state.step in length.snapshots and is_finite(state.model):  # waits for the device: once per snapshot
                 progress.pause()
                 saver.keep_snapshot()

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,7 +61,10 @@ def train_run(
         ValueError: the folder's checkpoint is damaged, or of a run with other settings or images.
     """
     earlier, checkpoint = (None, None) if fresh else take_up(config, folder)
-    parts = prepare(config, earlier=earlier, turn=turn)
+    if not fresh and not earlier:
+        check_nothing_lost(folder)
+    before = None if fresh else folder.summary.get("environment")
+    parts = prepare(config, earlier=earlier, before=before, turn=turn)
     config = config.updated({"amp": parts.precision.name})  # the record says what `auto` was
     compiled = choose_compile(config.compile, parts.device)
     if compiled:
@@ -99,6 +103,18 @@ def train_run(
         saver = open_records(state, parts, folder, origin=origin, metrics=metrics)
         results |= train_and_measure(config, parts, saver, lr_at=schedule, quiet=quiet, stop=stop)
     log.info("%s: %s", results["status"], folder.path)
+
+
+def check_nothing_lost(folder: RunFolder) -> None:
+    """Raises ValueError if there is no checkpoint though the run got further than its first one: to begin again would
+    drop its rows."""
+    done, stored = folder.summary.get("step") or 0, flatten(folder.config or {})
+    if done > stored.get("train.save_every", math.inf):
+        raise ValueError(
+            f"{folder.path}: its checkpoints are gone; it was at step {done:,}\nfresh=true starts it again from step 0"
+        )
+    if done:
+        log.warning("no checkpoint yet: beginning again at step 0")
 
 
 def say_long_warm_up(warmup_steps: int, *, steps: int) -> None:
