@@ -7,8 +7,16 @@ import pytest
 import torch
 
 from resnet_exp import cores
-from resnet_exp.compute.device import Precision, choose_device, choose_precision, choose_threads, set_up
+from resnet_exp.compute.device import (
+    Precision,
+    choose_device,
+    choose_precision,
+    choose_threads,
+    onednn_kernels,
+    set_up,
+)
 from resnet_exp.runs.folder import read_config
+from resnet_exp.runs.origin import Origin
 from resnet_exp.training.facts import describe_device
 from tests.helpers import TINY, Settings, finish, run, run_until, start
 
@@ -86,6 +94,24 @@ def test_an_intel_cpu_needs_amx_for_bf16(processor: Callable[..., None], monkeyp
     assert choose_precision("auto", CPU).name == "bf16"
 
 
+def test_what_onednn_takes_is_told(processor: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    processor("avx512_bf16", "amx_bf16", "sse2")
+    assert onednn_kernels() == "avx512_bf16 amx_bf16"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx512_core")
+    assert onednn_kernels() == "avx512_bf16 amx_bf16 up to AVX512_CORE"
+    processor("avx2", vectors="AVX2")
+    assert onednn_kernels() == "as the CPU"
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert onednn_kernels() == "off"
+
+
+def test_what_an_older_version_did_not_record_is_no_change(tmp_path: Path) -> None:
+    earlier = Origin(tmp_path, {"schema": 2}, "", {"threads": 2})
+    now = Origin(tmp_path, {"schema": 2}, "", {"threads": 2, "onednn": "off"})
+    assert now.after(earlier, step=3).changes == []
+    assert earlier.after(now, step=3).changes == [{"step": 3, "onednn": "off -> null"}]
+
+
 @pytest.mark.parametrize("instructions", [("avx512_bf16",), ()], ids=["native", "not"])
 def test_a_run_keeps_the_precision_it_began_with(
     processor: Callable[..., None],
@@ -107,7 +133,8 @@ def test_a_run_keeps_the_precision_it_began_with(
     assert summary["precision_reason"] == (
         "native: avx512_bf16" if instructions else "neither AVX512-BF16 nor AMX to use"
     )
-    assert summary["environment_changes"] == []
+    kernels = ("avx512_bf16", "as the CPU") if instructions else ("as the CPU", "avx512_bf16")
+    assert summary["environment_changes"] == [{"step": 4, "onednn": " -> ".join(kernels)}]
     assert any(line.endswith(f"| precision {began} (as it began)") for line in caplog.messages)
     assert any("takes this CPU longer" in line for line in caplog.messages) == bool(instructions)
     whole, parts = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "parts"))

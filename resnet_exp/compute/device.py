@@ -16,6 +16,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 BELOW_AMX = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512")
 BELOW_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 
+BEYOND_AVX512 = ("avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16", "amx_fp16")
+
 log = logging.getLogger(__name__)
 
 
@@ -88,8 +90,7 @@ def bf16_pays() -> tuple[bool, str]:
     It is with AMX, and with AMD's AVX512-BF16. Intel's has no more products a cycle than float32, and all else takes
     longer; that concerns its many virtual machines that hide AMX.
     """
-    limits = {os.environ.get(name, "").upper() for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")}
-    known = torch.cpu.get_capabilities() if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else {}
+    limits, known = onednn_limits(), capabilities()
     if known.get("amx_bf16") and not limits & {*BELOW_AMX, *BELOW_BF16}:
         return True, "native: amx_bf16"
     if not known.get("avx512_bf16") or limits & {*BELOW_BF16}:
@@ -97,6 +98,25 @@ def bf16_pays() -> tuple[bool, str]:
     if str(known.get("cpu_name", "")).startswith("Intel"):
         return False, "no AMX to use, without which bf16 is slower on an Intel CPU"
     return True, "native: avx512_bf16"
+
+
+def onednn_limits() -> set[str]:
+    """The instruction sets beyond which a user keeps oneDNN from going; empty without any."""
+    limits = {os.environ.get(name, "").upper() for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")}
+    return limits - {""}
+
+
+def capabilities() -> dict[str, object]:
+    """What a CPU with AVX-512 has beyond it; empty for any other."""
+    return torch.cpu.get_capabilities() if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else {}
+
+
+def onednn_kernels() -> str:
+    """What decides, beside torch's own class of CPUs, which of its kernels oneDNN takes: `avx512_bf16`, `off`."""
+    if not torch.backends.mkldnn.enabled:  # type: ignore[attr-defined]
+        return "off"
+    known = [name for name in BEYOND_AVX512 if capabilities().get(name)]
+    return " ".join([*known, *(f"up to {limit}" for limit in sorted(onednn_limits()))]) or "as the CPU"
 
 
 def choose_threads(asked: int | None, *, device: torch.device, before: int | None = None) -> int:

@@ -62,7 +62,7 @@ class Origin:
     def after(self, earlier: "Origin", *, step: int) -> "Origin":
         """This origin, with the changes since the one before it, which are also logged as a warning."""
         then, now = earlier.environment, self.environment
-        keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+        keys = [key for key in then if then[key] != now.get(key)]  # what an older version did not record is no change
         changed = {key: f"{written(then.get(key))} -> {written(now.get(key))}" for key in keys}
         if changed:
             shown = ", ".join(f"{key}: {change}" for key, change in changed.items())

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from resnet_exp import __version__
-from resnet_exp.compute.device import Precision
+from resnet_exp.compute.device import Precision, onednn_kernels
 from resnet_exp.config import Config
 from resnet_exp.data.crops import make_crop
 from resnet_exp.data.decode import RECORDED
@@ -32,7 +32,8 @@ def environment(device: torch.device, precision: Precision, compiled: bool) -> d
         where = {"device": torch.cuda.get_device_name(device), "cudnn": torch.backends.cudnn.version()}
     else:
         capability = torch.backends.cpu.get_cpu_capability()
-        where = {"device": f"cpu ({platform.machine()}, {capability})", "threads": torch.get_num_threads()}
+        where = {"device": f"cpu ({platform.machine()}, {capability})", "onednn": onednn_kernels()}
+        where["threads"] = torch.get_num_threads()
     return {
         "torch": str(torch.__version__),  # names the CUDA build too
         **where,
