@@ -12,7 +12,7 @@ from resnet_exp.diagnostics import surface
 from resnet_exp.diagnostics.case import Case, open_case
 from resnet_exp.diagnostics.directions import filter_normalised, movable
 from resnet_exp.diagnostics.question import ask
-from resnet_exp.diagnostics.surface import QUESTION, evenly, loss_and_error, own_statistics, trajectory_of
+from resnet_exp.diagnostics.surface import QUESTION, evenly, loss_and_error, trajectory_of
 from resnet_exp.runs.diagnostics import Row, read_diagnosis
 from resnet_exp.training.stop import Stopped
 from tests.helpers import TINY, Settings, make_net, run
@@ -147,20 +147,6 @@ def test_the_net_keeps_its_bytes_whenever_measuring_ends(case: Case) -> None:
         assert list(after) == list(before)
         assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
         assert not any(module.training for module in case.model.modules())
-
-
-def test_a_batchs_own_statistics_leave_the_stored_ones_alone() -> None:
-    model = make_net(width=4, seed=0)
-    images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    model(images)
-    before = {name: tensor.clone() for name, tensor in model.eval().state_dict().items()}
-    other = 5 * images + 1
-    with torch.no_grad():
-        with own_statistics(model):
-            found = model(other)
-        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-        assert not torch.allclose(model(other), found)
-        assert torch.equal(model.train()(other), found)
 
 
 def test_a_loss_that_is_not_finite_stays_so(case: Case) -> None:

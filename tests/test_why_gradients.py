@@ -142,12 +142,3 @@ def test_nets_that_diverged_are_drawn_all_the_same() -> None:
         figure.draw_without_rendering()
     assert figures[1].axes[0].get_ylim() == (0.1, 10)
     assert figures[0].axes[0].get_ylim() != (0.1, 10)
-
-
-def test_without_weights_nothing_is_said_or_drawn() -> None:
-    """A run that begins from other weights and has not begun."""
-    empty = make_diagnosis("gradients", "plain8", [], choices={"zero_init": False})
-    assert sentence([empty]) == "There are no weights yet whose gradient could be measured."
-    figure = draw([empty])
-    assert all(not panel.lines for panel in figure.axes)
-    figure.draw_without_rendering()

@@ -33,11 +33,10 @@ from resnet_exp.diagnostics.case import Case
 from resnet_exp.diagnostics.question import DoesNotFit, Question
 from resnet_exp.nets.layers import BatchNorm
 from resnet_exp.nets.names import net_name
-from resnet_exp.nets.network import Block, Network
+from resnet_exp.nets.network import Block
 from resnet_exp.runs.diagnostics import Row
 
 IMAGES = 500  # training images: over twice as many, sizes differ by less than 1 %
-MODES = ("batch", "stored")
 
 
 def at_once(case: Case) -> int:
@@ -135,7 +134,7 @@ def watched(blocks: Sequence[Block], found: Sequence[Sums]) -> Iterator[None]:
 
 
 def branches(case: Case, *, mode: str) -> list[Sums]:
-    """Of every block of the net as it is, in order; `mode` is one of MODES."""
+    """Of every block of the net as it is, in order; `mode` is one of the case's."""
     model, images = case.model, case.some("train", most=IMAGES)
     found = [Sums() for _ in model.blocks]
     with kept_statistics(model, training=mode == "batch"), torch.enable_grad(), watched(model.blocks, found):
@@ -160,16 +159,12 @@ def parameters_of(block: Block) -> Row:
     }
 
 
-def modes_of(model: Network) -> tuple[str, ...]:
-    return MODES if model.batch_norms else ("stored",)
-
-
 def measure(case: Case, known: Sequence[Row]) -> Iterator[list[Row]]:
     """A piece for each step whose weights are known and each kind of BN statistics: a row a block."""
     done = {(row["step"], row["batch_norm"]) for row in known}
     for step in case.steps:
         model = case.load(step)
-        for mode in modes_of(model):
+        for mode in case.modes:
             if (step, mode) in done:
                 continue
             rows: list[Row] = []
@@ -179,4 +174,4 @@ def measure(case: Case, known: Sequence[Row]) -> Iterator[list[Row]]:
             yield rows
 
 
-QUESTION = Question("branches", choices_of, lambda case: len(case.steps) * len(modes_of(case.model)), measure)
+QUESTION = Question("branches", choices_of, lambda case: len(case.steps) * len(case.modes), measure)

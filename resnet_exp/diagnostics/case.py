@@ -72,6 +72,17 @@ class Case:
         known = snapshots | (set() if self.last is None else {self.step})
         return sorted(known | ({0} if self.begins_as_drawn else set()))
 
+    @property
+    def ends(self) -> list[int]:
+        """The first step whose weights are known, and the newest; one, if they are the same."""
+        return sorted({self.steps[0], self.steps[-1]})
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The kinds of BN statistics that a question can ask with: each batch's own and the stored ones, if there are
+        any."""
+        return ("batch", "stored") if self.model.batch_norms else ("stored",)
+
     def load(self, step: int) -> Network:
         """The net with its weights after `step` updates (one of `steps`), in eval mode.
 

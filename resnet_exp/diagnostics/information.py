@@ -32,7 +32,7 @@ from resnet_exp.data.sets import Split
 from resnet_exp.diagnostics.case import Case
 from resnet_exp.diagnostics.question import Question
 from resnet_exp.diagnostics.ridge import PENALTIES, explained, fit_ridge
-from resnet_exp.nets.network import Block, Network
+from resnet_exp.nets.network import Network
 from resnet_exp.runs.diagnostics import Row
 
 IMAGES, HELD_OUT = 1000, 1000  # at most: fitted on, and scored
@@ -52,21 +52,23 @@ class Place:
         stage: 0 for pixels and stem.
         block: from 1 on through the whole net; 0 for pixels and stem.
         layers: with weights, on the longest path, before it.
-        module: the block that puts it out; the first one where it is its input, None where it is the image.
+        module: that puts it out.
+        before: the net is read before the module instead: what goes into it.
     """
 
     name: str
     stage: int
     block: int
     layers: int
-    module: Block | None
+    module: nn.Module
+    before: bool = False
 
 
 def places_of(model: Network) -> list[Place]:
     """The image, the stem's output, and every block's."""
-    found, layers = [Place("pixels", 0, 0, 0, None)], len(model.stem)
+    found, layers = [Place("pixels", 0, 0, 0, model, before=True)], len(model.stem)
     if model.stem:
-        found.append(Place("stem", 0, 0, layers, model.blocks[0]))
+        found.append(Place("stem", 0, 0, layers, model.blocks[0], before=True))
     for block in model.blocks:
         layers += len(block.layers)
         found.append(Place(block.place.path, block.place.stage, block.place.number, layers, block))
@@ -137,18 +139,14 @@ def features_of(case: Case, places: Sequence[Place], images: Tensor) -> tuple[li
 
     hooks = []
     for number, place in enumerate(places):
-        if place.module is not None and place.block == 0:
+        if place.before:
             hooks.append(place.module.register_forward_pre_hook(partial(before, number=number)))
-        elif place.module is not None:
+        else:
             hooks.append(place.module.register_forward_hook(partial(after, number=number)))
     at_once = images_at_a_time(model.spec, image_size=case.config.data.image_size, device=images.device)
     try:
         for batch in images.split(at_once):
-            shown = case.shown(batch)
-            for number, place in enumerate(places):
-                if place.module is None:
-                    note(number, shown)
-            model(shown)
+            model(case.shown(batch))
     finally:
         for hook in hooks:
             hook.remove()
@@ -186,17 +184,12 @@ def read(fitted: Tensor, held_out: Tensor, *, targets: tuple[Tensor, Tensor], hi
     return Reading(r2, 100 * float(wrong.double().mean()), (of_image.penalty, of_class.penalty))
 
 
-def steps_of(case: Case) -> list[int]:
-    """The first and the newest."""
-    return sorted({case.steps[0], case.steps[-1]})
-
-
 def measure(case: Case, known: Sequence[Row]) -> Iterator[list[Row]]:
     """A piece for each step and place: its row."""
     done = {(row["step"], row["layers"]) for row in known}
     fitted, held_out = case.some("train", most=IMAGES), case.some("test", most=HELD_OUT)
     targets, hidden = targets_of(case, fitted), targets_of(case, held_out)
-    for step in steps_of(case):
+    for step in case.ends:
         model = case.load(step)
         missing = [place for place in places_of(model) if (step, place.layers) not in done]
         for first in range(0, len(missing), PLACES_AT_ONCE):
@@ -223,4 +216,4 @@ def with_own_statistics(
         return [features_of(case, places, split.images) for split in splits]
 
 
-QUESTION = Question("information", choices_of, lambda case: len(steps_of(case)) * len(places_of(case.model)), measure)
+QUESTION = Question("information", choices_of, lambda case: len(case.ends) * len(places_of(case.model)), measure)

@@ -25,7 +25,6 @@ from resnet_exp.diagnostics.question import Question
 from resnet_exp.runs.diagnostics import Row
 
 IMAGES, AT_ONCE = 1000, 250  # training images; at most in a batch, whose own statistics BN then takes
-MODES = ("batch", "stored")
 
 
 def choices_of(case: Case) -> dict[str, Any]:
@@ -66,7 +65,7 @@ class Spread:
 
 @torch.no_grad()
 def spreads(case: Case, *, mode: str) -> list[Spread]:
-    """Of every layer of the net as it is, in order; `mode` is one of MODES."""
+    """Of every layer of the net as it is, in order; `mode` is one of the case's."""
     model, images = case.model, case.some("train", most=IMAGES)
     found = [Spread() for _ in layers_of(model)]
 
@@ -83,20 +82,15 @@ def spreads(case: Case, *, mode: str) -> list[Spread]:
     return found
 
 
-def steps_of(case: Case) -> list[int]:
-    """The first and the newest."""
-    return sorted({case.steps[0], case.steps[-1]})
-
-
 def measure(case: Case, known: Sequence[Row]) -> Iterator[list[Row]]:
     """A piece for each step: a row for each layer and kind of BN statistics."""
     done = {row["step"] for row in known}
-    for step in steps_of(case):
+    for step in case.ends:
         if step in done:
             continue
         model = case.load(step)
         rows: list[Row] = []
-        for mode in MODES if model.batch_norms else ("stored",):
+        for mode in case.modes:
             for number, (layer, spread) in enumerate(zip(layers_of(model), spreads(case, mode=mode), strict=True), 1):
                 everything, own = spread.deviations()
                 row: Row = {"step": step, "batch_norm": mode, "layer": number, "name": layer.name, "stage": layer.stage}
@@ -104,4 +98,4 @@ def measure(case: Case, known: Sequence[Row]) -> Iterator[list[Row]]:
         yield rows
 
 
-QUESTION = Question("responses", choices_of, lambda case: len(steps_of(case)), measure)
+QUESTION = Question("responses", choices_of, lambda case: len(case.ends), measure)

@@ -9,7 +9,6 @@ batch's own (`batch`), as in training, which leave the stored ones alone.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from resnet_exp.compute.watch import kept_statistics
 from resnet_exp.diagnostics.case import Case
 from resnet_exp.diagnostics.directions import Trajectory, Weights, filter_normalised, movable, moving, principal
 from resnet_exp.diagnostics.question import Question
@@ -85,23 +85,6 @@ def grid(alphas: Sequence[float], betas: Sequence[float]) -> list[Point]:
     return [(alpha, beta) for alpha in alphas for beta in betas]
 
 
-@contextmanager
-def own_statistics(model: Network) -> Iterator[None]:
-    """Within it BN takes each batch's own statistics; the stored ones are out of reach, and so neither read nor moved.
-
-    The net itself stays in eval mode, in which it counts no batches.
-    """
-    stored = [(norm, norm.running_mean, norm.running_var) for norm in model.batch_norms]
-    try:
-        for norm, _, _ in stored:
-            norm.running_mean = norm.running_var = None
-            norm.training = True
-        yield
-    finally:
-        for norm, mean, var in stored:
-            norm.running_mean, norm.running_var, norm.training = mean, var, False
-
-
 @torch.no_grad()
 def loss_and_error(model: Network, batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float]:
     """Mean loss and error (%) over images and labels as the net is; what is not finite stays so."""
@@ -124,7 +107,7 @@ def rows_at(model: Network, batches: Sequence[tuple[Tensor, Tensor]], *, modes: 
     """A row for each kind of BN statistics of the net as it is."""
     rows: list[Row] = []
     for mode in modes:
-        with own_statistics(model) if mode == "batch" else nullcontext():
+        with kept_statistics(model, training=mode == "batch"):
             loss, error = loss_and_error(model, batches)
         order = {"kind": where["kind"], "batch_norm": mode, "step": where["step"]}
         rows.append(order | {"alpha": where["alpha"], "beta": where["beta"], "loss": loss, "error": error})
@@ -134,7 +117,7 @@ def rows_at(model: Network, batches: Sequence[tuple[Tensor, Tensor]], *, modes: 
 def measure(case: Case, known: Sequence[Row]) -> Iterator[list[Row]]:
     """A piece for each point of the line, the plane, the trajectory and its plane: a row a kind of BN statistics."""
     done = {key(row) for row in known}
-    modes = ("stored", "batch") if case.model.batch_norms else ("stored",)
+    modes = case.modes[::-1]
     path = trajectory_of(case)
     try:
         random = filter_normalised(movable(case.load(case.steps[-1])), seed=SEED, number=2)

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study.figure import VARIANTS, bare, colours_of, put_caption, readable, wide_figure
-from resnet_exp.why.branches_rows import ON, Arms, column, decay_of, first, last, median, sweeps, written
-from resnet_exp.why.measured import Group, caption, grouped, steps_of
+from resnet_exp.why.branches_rows import ON, Arms, decay_of, first, last, median, sweeps, written
+from resnet_exp.why.measured import Group, caption, column, grouped, steps_of
 
 
 def draw(found: Sequence[Diagnosis]) -> Figure:

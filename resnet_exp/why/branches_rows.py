@@ -5,21 +5,12 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis
-from resnet_exp.why.measured import Group, steps_of
+from resnet_exp.why.measured import Group, column, steps_of
 
-Floats = NDArray[np.float64]
 DECAY_IN_NAME = re.compile(r"-weight_decay(_on(all|weights)|[\d.]+(e-?\d+)?)")
 ON = {"all": "all parameters", "weights": "weights alone"}
-
-
-def column(one: Diagnosis, key: str, *, step: int) -> Floats:
-    """A number for each block after `step` updates, in order; with a batch's own BN statistics where there is BN."""
-    modes = {row["batch_norm"] for row in one.rows}
-    mode = "batch" if "batch" in modes else "stored"
-    return np.array([row[key] for row in one.rows if row["step"] == step and row["batch_norm"] == mode], float)
 
 
 def median(one: Diagnosis, key: str, *, step: int) -> float:

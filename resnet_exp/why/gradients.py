@@ -7,13 +7,11 @@ from functools import partial
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from resnet_exp.runs.diagnostics import Diagnosis
-from resnet_exp.study.figure import bare, colours_of, put_caption, readable, wide_figure
+from resnet_exp.study.figure import bare, colours_of, key_of_depths, put_caption, wide_figure
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.growth import (
-    Floats,
     back,
     change,
     forth,
@@ -21,16 +19,15 @@ from resnet_exp.why.growth import (
     prediction,
     relative,
     relative_at_first,
-    values,
     weights_grew,
 )
-from resnet_exp.why.measured import Group, caption, grouped, listed, steps_of, twins
+from resnet_exp.why.measured import Floats, Group, caption, column, grouped, listed, steps_of, twins
 from resnet_exp.why.ratios import Over, by_seed, number, over_seeds
 
 FIRST, NEWEST = 0, -1  # of the steps that were measured
 ROWS: tuple[tuple[str, Callable[..., Floats]], ...] = (
-    ("gradient\nat the layer's output", partial(values, key="output")),
-    ("response, rms", partial(values, key="response")),
+    ("gradient\nat the layer's output", partial(column, key="output")),
+    ("response, rms", partial(column, key="response")),
     ("gradient of the weights\nin units of the weights", relative),
 )
 
@@ -38,19 +35,19 @@ ROWS: tuple[tuple[str, Callable[..., Floats]], ...] = (
 def draw(found: Sequence[Diagnosis]) -> Figure:
     """A row for each of ROWS, a column for each kind of net, a colour for each depth, a line for each seed: solid at
     the first step that was measured, dashed at the newest; with what theory says of the gradient in the deepest net."""
-    groups = groups_of(found)
+    groups = grouped(found)
     variants = list(dict.fromkeys(group.variant for group in groups))
     colours = colours_of(sorted({group.depth for group in groups}))
     figure = wide_figure(len(variants), height=8.4)
-    panels = figure.subplots(len(ROWS), max(1, len(variants)), squeeze=False, sharey="row", sharex="col")
-    for column, variant in zip(panels.T, variants, strict=False):
+    panels = figure.subplots(len(ROWS), len(variants), squeeze=False, sharey="row", sharex="col")
+    for of_kind, variant in zip(panels.T, variants, strict=True):
         members = [group for group in groups if group.variant == variant]
         for group in members:
-            for panel, (_, numbers) in zip(column, ROWS, strict=True):
+            for panel, (_, numbers) in zip(of_kind, ROWS, strict=True):
                 draw_net(panel, group, numbers, colour=colours[group.depth])
-        draw_prediction(column[0], members[-1])
-        column[0].set_title(variant, fontweight="bold", pad=20)  # what theory says stands below
-        column[-1].set_xlabel("layer, in order")
+        draw_prediction(of_kind[0], members[-1])
+        of_kind[0].set_title(variant, fontweight="bold", pad=20)  # what theory says stands below
+        of_kind[-1].set_xlabel("layer, in order")
     for row, (label, _) in zip(panels, ROWS, strict=True):
         row[0].set_ylabel(label)
         shown = [number for panel in row for line in panel.lines for number in line.get_ydata()]
@@ -60,18 +57,9 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
                 panel.set_ylim(0.1, 10)
             panel.set_xlim(left=0)
             bare(panel)
-    handles = [Line2D([], [], color=colour, label=f"{depth} layers") for depth, colour in colours.items()]
-    in_a_row = min(len(handles), 2 + 2 * len(variants))
-    legend = figure.legend(handles=handles, loc="outside upper center", ncols=in_a_row, frameon=False)
-    for text, colour in zip(legend.get_texts(), colours.values(), strict=True):
-        text.set_color(readable(colour))
+    key_of_depths(figure, colours)
     put_caption(figure, caption(found))
     return figure
-
-
-def groups_of(found: Sequence[Diagnosis]) -> list[Group]:
-    """A run that has not begun, and begins from other weights, has none to measure."""
-    return grouped([one for one in found if one.rows])
 
 
 def on_a_log_scale(line: Floats) -> Floats:
@@ -90,7 +78,7 @@ def draw_net(panel: Axes, group: Group, numbers: Callable[..., Floats], *, colou
 
 def draw_prediction(panel: Axes, group: Group) -> None:
     """From the last layer of a net back, before the first step."""
-    predicted, start = prediction(group), values(group.found[0], key="output", step=0)
+    predicted, start = prediction(group), column(group.found[0], "output", step=0)
     if predicted is None or not len(start):
         return
     layers = np.arange(1, len(start) + 1)
@@ -171,13 +159,13 @@ def compared(plain: Group, other: Group) -> str:
 
 def sentence(found: Sequence[Diagnosis]) -> str:
     """What each kind of net shows, a paragraph each, and the deepest plain nets beside their twins."""
-    groups = groups_of(found)
+    groups = grouped(found)
     variants = list(dict.fromkeys(group.variant for group in groups))
     text = [of_variant([group for group in groups if group.variant == variant]) for variant in variants]
     pairs = twins(groups)
     deepest = max((plain.depth for plain, _ in pairs), default=0)
     text += [compared(plain, other) for plain, other in pairs if plain.depth == deepest]
-    return "\n\n".join(filter(None, text)) or "There are no weights yet whose gradient could be measured."
+    return "\n\n".join(filter(None, text))
 
 
 ARGUMENT = Argument(

@@ -8,25 +8,17 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.runs.schema import DRAWN
-from resnet_exp.why.measured import Group, steps_of
+from resnet_exp.why.measured import Floats, Group, column, steps_of
 from resnet_exp.why.ratios import ratio
-
-Floats = NDArray[np.float64]
 
 # From how many times as large, at one end of a net as at the other, a thing grows, and explodes; as many times smaller
 # it shrinks, and vanishes. One order of magnitude is noise between layers; three are more than bf16 tells apart.
 GROWS, EXPLODES = 10.0, 1000.0
 # [Y] theorem 3.10, whose 1.467 is of the square: fully connected, BN and ReLU, width and batch without end.
 PLAIN_BN = math.sqrt(math.pi / (math.pi - 1))
-
-
-def values(one: Diagnosis, *, key: str, step: int) -> Floats:
-    """A column of the table after `step` updates, layer by layer, (L,)."""
-    return np.array([row[key] for row in one.rows if row["step"] == step], float)
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ def growth(one: Diagnosis, *, step: int) -> float:
     own for each stage: where a stage begins the size of the map jumps. So a stem, alone in its stage, has no say. NaN
     where a gradient is zero or not finite.
     """
-    stages, sizes = values(one, key="stage", step=step), values(one, key="output", step=step)
+    stages, sizes = column(one, "stage", step=step), column(one, "output", step=step)
     if not (np.isfinite(sizes) & (sizes > 0)).all():
         return math.nan
     above = below = 0.0
@@ -74,20 +66,20 @@ def growth(one: Diagnosis, *, step: int) -> float:
 
 def back(one: Diagnosis, *, step: int) -> float:
     """How many times as large the gradient is at the first layer's output as at the last's."""
-    sizes = values(one, key="output", step=step)
+    sizes = column(one, "output", step=step)
     return ratio(float(sizes[0]), float(sizes[-1]))
 
 
 def forth(one: Diagnosis, *, step: int) -> float:
     """How many times as large the last layer's response is as the first's."""
-    sizes = values(one, key="response", step=step)
+    sizes = column(one, "response", step=step)
     return ratio(float(sizes[-1]), float(sizes[0]))
 
 
 def relative(one: Diagnosis, *, step: int) -> Floats:
     """The gradient of each layer's weights in units of the weights, (L,)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return values(one, key="weight_gradient", step=step) / values(one, key="weight", step=step)
+        return column(one, "weight_gradient", step=step) / column(one, "weight", step=step)
 
 
 def relative_at_first(one: Diagnosis, *, step: int) -> float:
@@ -96,7 +88,7 @@ def relative_at_first(one: Diagnosis, *, step: int) -> float:
 
 def weights_grew(one: Diagnosis, *, step: int) -> float:
     """How many times as large the first layer's weights are as at the first step that was measured."""
-    now, then = (float(values(one, key="weight", step=at)[0]) for at in (step, steps_of(one)[0]))
+    now, then = (float(column(one, "weight", step=at)[0]) for at in (step, steps_of(one)[0]))
     return ratio(now, then)
 
 

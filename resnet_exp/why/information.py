@@ -8,14 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis, Row
 from resnet_exp.study.figure import bare, colours_of, put_caption, readable
 from resnet_exp.why.argument import Argument
-from resnet_exp.why.measured import Group, caption, difference_text, grouped, listed, newest, twins
+from resnet_exp.why.measured import Floats, Group, caption, difference_text, grouped, listed, newest, twins
 
-Floats = NDArray[np.float64]
 PIXELS: Any = {"color": "0.45", "linestyle": "--", "linewidth": 1}
 AXES = {"r2": "$R^2$ of the image", "error": "error of a linear\nclassifier (%)"}
 

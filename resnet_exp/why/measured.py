@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from resnet_exp.nets.names import family, net_name
 from resnet_exp.nets.spec import NetSpec
 from resnet_exp.runs.diagnostics import Diagnosis, read_diagnosis
@@ -12,6 +15,7 @@ from resnet_exp.runs.find import walk
 from resnet_exp.study.arms import setting_of
 from resnet_exp.study.statistics import estimate
 
+Floats = NDArray[np.float64]
 ZERO_INIT = re.compile(r"-zero_init(True|False)")
 
 
@@ -21,6 +25,14 @@ def steps_of(one: Diagnosis) -> list[int]:
     Older versions measured snapshots beyond the newest checkpoint, too. What a run does there it does anew.
     """
     return sorted({int(row["step"]) for row in one.rows if "step" in row and row["step"] <= one.choices["step"]})
+
+
+def column(one: Diagnosis, key: str, *, step: int) -> Floats:
+    """A column of the table after `step` updates, in order; with a batch's own BN statistics where there are several
+    kinds."""
+    rows = [row for row in one.rows if row["step"] == step]
+    own = [row for row in rows if row.get("batch_norm") == "batch"]
+    return np.array([row[key] for row in own or rows], float)
 
 
 def newest(one: Diagnosis) -> int:
@@ -83,9 +95,9 @@ def gather(folders: Sequence[Path], what: str) -> tuple[list[Diagnosis], list[st
         except ValueError as error:
             left_out.append(f"diagnosis left out: {str(error).splitlines()[0]}")
             continue
-        if one is not None and one.complete:
+        if one is not None and one.complete and one.rows:  # older versions asked runs without weights, too
             found.append(one)
-        elif one is not None:
+        elif one is not None and not one.complete:
             left_out.append(f"diagnosis left out: {one.subject.name} seed {one.subject.seed}, {what}: not complete")
     return found, left_out
 

@@ -5,28 +5,19 @@ from math import isfinite
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study.figure import bare, colours_of, key_of_depths, put_caption, wide_figure
 from resnet_exp.why.argument import Argument
-from resnet_exp.why.measured import Group, caption, grouped, listed, newest, trained_twins
+from resnet_exp.why.measured import Floats, Group, caption, column, grouped, listed, newest, trained_twins
 from resnet_exp.why.ratios import by_seed, over_seeds
 
-Floats = NDArray[np.float64]
 WIDE = 100  # times the median layer: what responds more strongly would press all others flat on a linear scale
 
 
-def responses(one: Diagnosis, *, step: int, key: str = "std") -> Floats:
-    """The strength of each layer's response after `step` updates, in order, (L,); with a batch's own statistics where
-    there is BN."""
-    modes = {row["batch_norm"] for row in one.rows}
-    mode = "batch" if "batch" in modes else "stored"
-    return np.array([row[key] for row in one.rows if row["step"] == step and row["batch_norm"] == mode], float)
-
-
 def last(one: Diagnosis) -> Floats:
-    return responses(one, step=newest(one))
+    """The strength of each layer's response, with the newest weights, (L,)."""
+    return column(one, "std", step=newest(one))
 
 
 def draw(found: Sequence[Diagnosis]) -> Figure:
@@ -37,7 +28,7 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
     colours = colours_of(sorted({group.depth for group in groups}))
     figure = wide_figure(len(variants), height=6.4)
     panels = figure.subplots(2, len(variants), squeeze=False, sharey=True)
-    for column, variant in enumerate(variants):
+    for (above, below), variant in zip(panels.T, variants, strict=True):
         for group in (group for group in groups if group.variant == variant):
             for one in group.found:
                 strengths = last(one)
@@ -47,13 +38,13 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
                     "linewidth": 1.4,
                     "url": f"{group.name} seed {one.subject.seed}",
                 }
-                panels[0][column].plot(layers, strengths, **style)
-                panels[1][column].plot(layers, np.sort(strengths)[::-1], **style)
-            start = responses(group.found[0], step=0)
-            panels[0][column].plot(np.arange(1, len(start) + 1), start, ":", color=colours[group.depth], linewidth=1)
-        panels[0][column].set_title(variant, fontweight="bold")
-        panels[0][column].set_xlabel("layer, in order")
-        panels[1][column].set_xlabel("layer, by strength")
+                above.plot(layers, strengths, **style)
+                below.plot(layers, np.sort(strengths)[::-1], **style)
+            start = column(group.found[0], "std", step=0)
+            above.plot(np.arange(1, len(start) + 1), start, ":", color=colours[group.depth], linewidth=1)
+        above.set_title(variant, fontweight="bold")
+        above.set_xlabel("layer, in order")
+        below.set_xlabel("layer, by strength")
     drawn = np.concatenate([last(one) for one in found])
     finite = drawn[np.isfinite(drawn)]
     wide = finite.size > 0 and finite.max() > WIDE * np.median(finite)
@@ -93,7 +84,7 @@ def sentence(found: Sequence[Diagnosis]) -> str:
     if lost := [name for name, mean in means if not isfinite(mean)]:
         text.append(f"Not every seed of {listed(lost)} has a median response that is finite.")
     text += filter(None, [compared(plain, other) for plain, other in trained_twins(groups)])
-    starts = np.concatenate([responses(one, step=0) for one in found])
+    starts = np.concatenate([column(one, "std", step=0) for one in found])
     if len(starts) and np.isfinite(starts).all():
         low, high = f"{starts.min():.3f}", f"{starts.max():.3f}"
         text.append(f"Before the first step it was {low if low == high else f'{low} to {high}'} in every layer.")

@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnet_exp.runs.diagnostics import Diagnosis, Row
-from resnet_exp.why.measured import Group
-
-Floats = NDArray[np.float64]
+from resnet_exp.why.measured import Floats, Group
 
 MODES = {"stored": "stored BN statistics", "batch": "each batch's own"}
 MOST = 6  # nets side by side; more would be too small to read
