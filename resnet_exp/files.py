@@ -11,7 +11,7 @@ import pickle
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 SCRAPS = ".*.tmp"  # what a killed writer may leave beside its file
 MAGIC = b"resnet-exp 1\n"
@@ -86,9 +86,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     import torch
 
     with path.open("rb") as file:  # read twice, as decoded images may leave no memory for a second copy of them
-        start = file.read(HEADER_LENGTH)
-        digest = hashlib.file_digest(file, "sha256").digest()  # of what follows
-        if start != header(max(0, file.tell() - HEADER_LENGTH), digest):
+        if not seal_fits(file):
             raise DamagedFileError(f"{path}: damaged or not written by resnet-exp")
         file.seek(HEADER_LENGTH)
         try:
@@ -110,11 +108,16 @@ def is_whole(path: Path) -> bool:
     """Whether a file is as `write_sealed` left it, by its checksum; needs no torch."""
     try:
         with path.open("rb") as file:
-            start = file.read(HEADER_LENGTH)
-            digest = hashlib.file_digest(file, "sha256").digest()
-            return start == header(max(0, file.tell() - HEADER_LENGTH), digest)
+            return seal_fits(file)
     except OSError:
         return False
+
+
+def seal_fits(file: BinaryIO) -> bool:
+    """Whether an open file is as `write_sealed` left it; reads it to its end."""
+    start = file.read(HEADER_LENGTH)
+    digest = hashlib.file_digest(file, "sha256").digest()  # of what follows
+    return start == header(max(0, file.tell() - HEADER_LENGTH), digest)
 
 
 def header(length: int, digest: bytes) -> bytes:

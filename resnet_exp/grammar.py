@@ -1,7 +1,7 @@
 """How a setting is written in a command: as users write it, and as Hydra's grammar reads it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,17 +45,26 @@ def quoted(value: Any) -> str:
     return "'" + re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", escaped) + "'"
 
 
-def as_key(word: str) -> str:
-    """A word of a command with the name that a setting has in Python, where `from` cannot be one; `what=` as the list
-    that it is, whose brackets nobody wants to type; what stands in `grow_from=` in the quotes that `=` takes; and
-    `seed=5x`, five seeds, as these."""
-    if found := re.fullmatch(r"(\+*grow_from=)\[([^'\"]*)\]", word):
-        inner = re.split(r",(?![^\[]*\])", found[2])  # not within [3,3]
-        return f"{found[1]}[{','.join(map(quoted, inner))}]"
-    if found := re.fullmatch(r"(\+*seed=)([1-9]\d*)x", word):
-        return found[1] + ",".join(map(str, range(int(found[2]))))
-    word = re.sub(r"^(\+*)what=([^\[\]]+)$", r"\1what=[\2]", word)
-    return re.sub(r"^(\+*)from=", r"\1from_=", word)
+def spelled_out(word: str) -> str:
+    """A word of a command as Hydra's grammar reads it: see SHORTHANDS."""
+    for pattern, longer in SHORTHANDS:
+        if found := re.fullmatch(pattern, word, re.DOTALL):
+            return longer(found)
+    return word
+
+
+def quoted_settings(words: str) -> str:
+    """What stands in `grow_from=[...]`, each setting in the quotes that its `=` takes."""
+    return ",".join(map(quoted, re.split(r",(?![^\[]*\])", words)))  # but not at a comma within [3,3]
+
+
+# What users write, and what it is in full.
+SHORTHANDS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    (r"(\+*)from=(.*)", lambda found: f"{found[1]}from_={found[2]}"),  # in Python `from` cannot be a name
+    (r"(\+*)what=([^\[\]]+)", lambda found: f"{found[1]}what=[{found[2]}]"),  # a list
+    (r"(\+*seed=)([1-9]\d*)x", lambda found: found[1] + ",".join(map(str, range(int(found[2]))))),  # five seeds: 5x
+    (r"(\+*grow_from=)\[([^'\"]*)\]", lambda found: f"{found[1]}[{quoted_settings(found[2])}]"),
+)
 
 
 def at_home(word: str) -> str:

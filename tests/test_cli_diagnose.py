@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_exp.grammar import as_key
+from resnet_exp.grammar import spelled_out
 from resnet_exp.runs.diagnostics import read_diagnosis
 from tests.helpers import TINY, Command, assert_one_message, finish, start
 
@@ -133,7 +133,7 @@ def test_a_sweep_whose_report_cannot_be_written_fails(trained: Path, command: Co
 
 
 def test_what_is_written_without_brackets() -> None:
-    assert as_key("what=responses,gradients") == "what=[responses,gradients]"
-    assert as_key("what=all") == "what=[all]"
-    assert as_key("what=[lesion]") == "what=[lesion]"
-    assert as_key("somewhat=a,b") == "somewhat=a,b"
+    assert spelled_out("what=responses,gradients") == "what=[responses,gradients]"
+    assert spelled_out("what=all") == "what=[all]"
+    assert spelled_out("what=[lesion]") == "what=[lesion]"
+    assert spelled_out("somewhat=a,b") == "somewhat=a,b"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_exp.grammar import as_key, settings_in
+from resnet_exp.grammar import settings_in, spelled_out
 from resnet_exp.runs.folder import RunFolder
 from tests.helpers import TINY, Command, assert_one_message, assert_same, finish, rows, start, wait_until
 
@@ -131,8 +131,8 @@ def test_impossible_growth_is_refused_with_one_message(command: Command) -> None
 
 
 def test_how_settings_stand_in_a_list() -> None:
-    assert as_key("grow_from=[depth=20,optim.lr=0.1]") == "grow_from=['depth=20','optim.lr=0.1']"
-    assert as_key("grow_from=[blocks=[3,3],depth=8]") == "grow_from=['blocks=[3,3]','depth=8']"
+    assert spelled_out("grow_from=[depth=20,optim.lr=0.1]") == "grow_from=['depth=20','optim.lr=0.1']"
+    assert spelled_out("grow_from=[blocks=[3,3],depth=8]") == "grow_from=['blocks=[3,3]','depth=8']"
     assert settings_in(["depth=20", "optim.lr=0.1", "blocks=[3,3]", "norm=none"]) == {
         **{"depth": 20, "optim.lr": 0.1, "blocks": [3, 3], "norm": "none"},
     }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from resnet_exp.grammar import as_key
+from resnet_exp.grammar import spelled_out
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from resnet_exp.grammar import as_key
     ],
 )
 def test_so_many_seeds_are_the_first(word: str, read: str) -> None:
-    assert as_key(word) == read
+    assert spelled_out(word) == read

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from resnet_exp.cli.compose import to_config
 from resnet_exp.config import NetConfig
-from resnet_exp.grammar import as_key
+from resnet_exp.grammar import spelled_out
 from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.foreign import NORMALISATIONS
 from resnet_exp.nets.table import MODELS, net_spec
@@ -65,7 +65,7 @@ def test_every_command_of_the_page_is_understood(
     for line in commands:
         words = [word for word in shlex.split(line, comments=True) if word != "-m"]
         assert words[0] == "resnet-exp"
-        overrides = [as_key(word) for word in words[1:]]
+        overrides = [spelled_out(word) for word in words[1:]]
         jobs = [overrides]
         for index, word in enumerate(overrides):
             key, _, values = word.partition("=")

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from resnet_exp.cli.compose import to_config
 from resnet_exp.config import all_keys, conf_dir
-from resnet_exp.grammar import as_key
+from resnet_exp.grammar import spelled_out
 from resnet_exp.nets.table import MODELS
 from resnet_exp.settings import flatten
 from tests.helpers import ROOT, Settings, commands_of
@@ -51,7 +51,7 @@ def test_the_defaults_in_the_table_are_the_defaults(settings: Settings) -> None:
 @pytest.mark.parametrize("command", [c for c in (*COMMANDS, *ON_MACHINES) if "resnet-exp " in c])
 def test_every_resnet_exp_command_composes(command: str, composed: Callable[..., DictConfig]) -> None:
     words = shlex.split(command.partition("resnet-exp ")[2])
-    overrides = [as_key(word) for word in words if word != "-m"]
+    overrides = [spelled_out(word) for word in words if word != "-m"]
     first_of_each = [f"{key}={value.split(',')[0]}" for key, value in (word.split("=") for word in overrides)]
     to_config(composed(*first_of_each))
     assert ("-m" in words or "experiment=" in command) == ("," in "".join(overrides) or "experiment=" in command)

@@ -15,7 +15,7 @@ from resnet_exp.nets.table import MODELS, net_spec, signal_growth
 from resnet_exp.settings import flatten
 
 HYDRA_AS_OF = "1.3"  # the version whose ways Hydra keeps to
-LARGEST = {"off": 38.5, "fp16": 4.8}  # powers of ten that a number may have; bf16 has those of float32
+LARGEST = {"float32": 38.5, "fp16": 4.8}  # powers of ten that a number may have; bf16 has those of float32
 
 
 def register() -> None:
@@ -47,12 +47,11 @@ def to_config(composed: DictConfig) -> Config:
 
 def check_growth(config: Config, spec: NetSpec) -> None:
     """Raises ValueError if the numbers of the net would exceed their type at once."""
-    power, largest = signal_growth(spec), LARGEST["fp16" if config.amp == "fp16" else "off"]
-    if power > largest and not config.zero_init:
+    power, kind = signal_growth(spec), "fp16" if config.amp == "fp16" else "float32"
+    if power > LARGEST[kind] and not config.zero_init:
         how = f"each of its residual blocks doubles the variance of the signal, which grows 10^{power:.0f} times"
-        limit = f"more than {'fp16' if config.amp == 'fp16' else 'float32'} holds"
         raise ValueError(
-            f"norm=none: without BN, under He initialisation, {how}, {limit}"
+            f"norm=none: without BN, under He initialisation, {how}, more than {kind} holds"
             "\nzero_init=true starts each block as its shortcut; a net of fewer layers grows less"
         )
 

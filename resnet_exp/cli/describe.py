@@ -74,10 +74,15 @@ def folder_line(config: Config) -> str:
     from resnet_exp.data.image_folder import describe_folder  # brings torchvision, which takes a second
 
     found = describe_folder(Path(config.data.root))
-    sides = [spread if len({*spread}) > 1 else spread[:1] for spread in (found.widths, found.heights)]
-    width, height = (f"{side[0]}" if len(side) == 1 else f"{side[0]} to {side[2]} (median {side[1]})" for side in sides)
+    width, height = spread(found.widths), spread(found.heights)
     counted = f"{found.train:,} training and {found.test:,} test images of {len(found.classes):,} classes"
     return f"{config.data.root}: {counted}, {width} pixels wide and {height} high; a net sees {config.data.image_size}"
+
+
+def spread(sides: tuple[int, int, int]) -> str:
+    """`32`, `20 to 64 (median 40)`: of the smallest, the median and the largest."""
+    least, median, most = sides
+    return f"{least}" if least == most else f"{least} to {most} (median {median})"
 
 
 def draw(sizes: Sequence[SizedNet], *, folder: Path) -> None:

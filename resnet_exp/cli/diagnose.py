@@ -7,11 +7,10 @@ from pathlib import Path
 
 from resnet_exp.cli import workers
 from resnet_exp.cli.messages import explain
-from resnet_exp.cli.settle import of_run, settled
 from resnet_exp.cli.signals import StopRequest
+from resnet_exp.cli.subject import subject
 from resnet_exp.config import Config
 from resnet_exp.runs.find import run_folders, study_of
-from resnet_exp.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +25,9 @@ def runs_of(config: Config, path: Path, *, given: Collection[str]) -> list[tuple
     Raises:
         ValueError: there is no run, or the user named a setting that makes another run.
     """
-    if not config.from_:
-        return [(settled(config, RunFolder(path), given={*given}), path)]
-    if below := runs_below(Path(config.from_).expanduser()):
-        return [of_run(replace(config, from_=str(run)), given={*given}) for run in below]
-    return [of_run(config, given={*given})]
+    if config.from_ and (below := runs_below(Path(config.from_).expanduser())):
+        return [subject(replace(config, from_=str(run)), path, given=given) for run in below]
+    return [subject(config, path, given=given)]
 
 
 def study_named(config: Config) -> Path | None:

@@ -56,14 +56,12 @@ class Job:
     """A job of the sweep.
 
     Args:
-        number: in the sweep.
         overrides: that make it.
         config: composed.
         turns: how often it was begun.
         code: the exit code of its newest process.
     """
 
-    number: int
     overrides: list[str]
     config: DictConfig
     turns: int = 0

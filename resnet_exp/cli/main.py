@@ -21,14 +21,14 @@ from resnet_exp.cli import compose, launchers, workers
 from resnet_exp.cli.compose import to_config
 from resnet_exp.cli.diagnose import diagnose
 from resnet_exp.cli.evaluate import evaluate
-from resnet_exp.cli.grow import begins, grown_from, in_turn, trained_first
+from resnet_exp.cli.grow import begins, in_turn, trained_first
 from resnet_exp.cli.logs import TRACEBACK, kept_failure, kept_log
 from resnet_exp.cli.messages import JobFailedError, explain, fail, fail_by
 from resnet_exp.cli.names import about, named_in, unresolved
-from resnet_exp.cli.settle import of_run, settled
 from resnet_exp.cli.signals import StopRequest
+from resnet_exp.cli.subject import subject
 from resnet_exp.config import Config, conf_dir
-from resnet_exp.grammar import as_key, at_home
+from resnet_exp.grammar import at_home, spelled_out
 from resnet_exp.runs.checkpoint import keep_weights
 from resnet_exp.runs.folder import FINISHED, RunFolder
 from resnet_exp.runs.origin import check_settings
@@ -49,12 +49,11 @@ def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) 
     """
     if config.task == "diagnose":
         return diagnose(config, path, given=given, in_sweep=in_sweep)
-    if config.task == "grow":
-        shallower = Path(str(config.from_)).expanduser()
-        config, path = grown_from(config, given=given)
-        return train(config, RunFolder(path), shallower=shallower)
-    if config.from_:
-        config, path = of_run(config, given=given)
+    shallower = Path(str(config.from_)).expanduser() if config.task == "grow" else None
+    config, path = subject(config, path, given=given)
+    folder = RunFolder(path)
+    if shallower:
+        return train(config, folder, shallower=shallower)
     if config.task == "describe":
         from resnet_exp.cli.describe import describe_net, draw
 
@@ -63,8 +62,6 @@ def run(config: Config, path: Path, *, given: set[str], in_sweep: bool = False) 
     if config.weights:  # of no run: there is a folder for each file
         path = Path("outputs", config.study, called_after(Path(config.weights)))
         return evaluate(config, RunFolder(path), given=given, turn=workers.place)
-    folder = RunFolder(path)
-    config = settled(config, folder, given=given)
     if config.task == "evaluate":
         return evaluate(config, folder, given=given, turn=workers.place)
     if config.task == "export":
@@ -205,7 +202,7 @@ def main() -> None:
     if "--version" in sys.argv[1:]:
         print(f"resnet-exp {__version__}")
         return
-    sys.argv[1:] = [as_key(at_home(word)) for word in sys.argv[1:]]
+    sys.argv[1:] = [spelled_out(at_home(word)) for word in sys.argv[1:]]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us its errors instead of printing them
     argparse.ArgumentParser.error = refuse  # type: ignore[method-assign, assignment]  # not Hydra's page of usage
     JobReturn.return_value = property(result, JobReturn.return_value.fset)  # type: ignore[assignment, attr-defined]

@@ -63,7 +63,7 @@ class ParallelLauncher(Launcher):
         with open_dict(config):
             config.hydra.job.id = f"{config.hydra.job.name}_{number}"
             config.hydra.job.num = number
-        return Job(number, list(filter_overrides(list(words))), config)
+        return Job(list(filter_overrides(list(words))), config)
 
 
 class Sweep:

@@ -22,17 +22,16 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from resnet_exp.cli import plan, workers
 from resnet_exp.cli.compose import to_config
 from resnet_exp.cli.diagnose import explain_study, runs_below, runs_of, studies_of
-from resnet_exp.cli.grow import grown_from
 from resnet_exp.cli.messages import explain, fail_by
 from resnet_exp.cli.names import NAMED, named_in, study_dir, unresolved
-from resnet_exp.cli.settle import check_source, of_run, settled
+from resnet_exp.cli.subject import subject
 from resnet_exp.config import Config, conf_dir
 from resnet_exp.cores import count_gpus
 from resnet_exp.data.classes import check_folder
 from resnet_exp.grammar import quoted
 from resnet_exp.nets.cost import costs_of
 from resnet_exp.nets.table import net_spec
-from resnet_exp.runs.folder import RunFolder, check_place
+from resnet_exp.runs.folder import check_place
 from resnet_exp.runs.jobs import Job, add_jobs
 from resnet_exp.settings import fingerprint
 
@@ -125,28 +124,15 @@ def check(composed: DictConfig, *, given: set[str]) -> tuple[Config, Path]:
     Raises:
         ValueError: a value is impossible, the run folder holds a run with other settings, or the images are missing.
     """
-    config, folder = of_its_run(composed, given=given)
+    config = to_config(composed)
+    named = Path(study_dir(root=composed), config.name, f"seed{config.seed}")
+    about = runs_of(config, named, given=given)[0] if config.task == "diagnose" else subject(config, named, given=given)
+    config, folder = about
     if config.task != "export":  # the one task that needs none
         check_folder(config.data)
-    return config, folder
-
-
-def of_its_run(composed: DictConfig, *, given: set[str]) -> tuple[Config, Path]:
-    """The typed settings of one job, those of the run that it is about, and that run's folder."""
-    config = to_config(composed)
-    run_folder = Path(study_dir(root=composed), config.name, f"seed{config.seed}")
-    if config.task == "diagnose":
-        return runs_of(config, run_folder, given=given)[0]
-    if config.task == "grow":
-        return grown_from(config, given=given)
-    if config.from_:
-        return of_run(config, given=given)
-    check_source("weights", config.weights)
-    if config.task != "describe" and not config.weights:
-        settled(config, RunFolder(run_folder), given=given)
     if config.task == "train":
-        check_place(run_folder)
-    return config, run_folder
+        check_place(folder)
+    return config, folder
 
 
 def expand(words: Sequence[str], config: DictConfig) -> dict[str, list[str]]:

@@ -34,6 +34,12 @@ def images_at_a_time(spec: NetSpec, *, image_size: int, device: torch.device) ->
     return max(1, min(most, most * LARGEST_OUTPUT // largest_output(spec, image_size=image_size)))
 
 
+def equal_batches(images: int, *, most: int) -> tuple[int, int]:
+    """How few batches of up to `most` images there can be, and the size of each: equal, the last one filled up."""
+    number = math.ceil(images / most)
+    return number, math.ceil(images / number)
+
+
 class Evaluation:
     """Mean loss and error of a net over one split: eval mode, single view, no augmentation ([P1] 4.2).
 
@@ -45,8 +51,8 @@ class Evaluation:
         self.model, self.split, self.preprocess, self.precision = model, split, preprocess, precision
         self.device = split.labels.device
         at_once = images_at_a_time(model.spec, image_size=preprocess.crop.size, device=self.device)
-        self.num_batches = math.ceil(len(split) / at_once)
-        self.rows = torch.arange(math.ceil(len(split) / self.num_batches), device=self.device)
+        self.num_batches, size = equal_batches(len(split), most=at_once)
+        self.rows = torch.arange(size, device=self.device)
         self.position = torch.zeros((), dtype=torch.int64, device=self.device)
         self.totals = Totals(self.device)
         self.replay: Callable[[], None] | None = None

@@ -1,6 +1,5 @@
 """What a net says of every image of a split: the class, how sure it is of it, and where the true class comes."""
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet_exp.compute.device import Precision
-from resnet_exp.compute.evaluate import images_at_a_time, nothing
+from resnet_exp.compute.evaluate import equal_batches, images_at_a_time, nothing
 from resnet_exp.compute.speed import eager
 from resnet_exp.data.preprocess import Preprocess
 from resnet_exp.data.sets import Split
@@ -20,8 +19,7 @@ from resnet_exp.runs.evaluation import Predictions
 
 def batch_rows(split: Split, *, most: int) -> list[Tensor]:
     """The indices of each batch, as `Evaluation` takes them: of equal shape, the last filled up with the last image."""
-    size = math.ceil(len(split) / math.ceil(len(split) / most))
-    number = math.ceil(len(split) / size)
+    number, size = equal_batches(len(split), most=most)
     rows = torch.arange(number * size, device=split.labels.device).clamp(max=len(split) - 1)
     return list(rows.split(size))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from resnet_exp.files import replace_text
-from resnet_exp.runs.liveness import UNPACED, this_host
+from resnet_exp.runs.liveness import UNPACED, last_written, this_host
 from resnet_exp.runs.locks import is_held
 
 FILE, SCHEMA = ".jobs.json", 2
@@ -79,16 +79,7 @@ class Sweep:
         held = is_held(file)
         if held is False and self.host == this_host():
             return False
-        return bool(held) or time.time() - last_written(study) < UNPACED
-
-
-def last_written(study: Path) -> float:
-    """When a sweep or one of the runs last wrote into a study, in seconds since 1970."""
-    times = [0.0]
-    for file in (study / FILE, *study.glob("*/seed*/*")):
-        with suppress(OSError):  # gone in the meantime
-            times.append(file.stat().st_mtime)
-    return max(times)
+        return bool(held) or time.time() - last_written([study / FILE, *study.glob("*/seed*/*")]) < UNPACED
 
 
 def add_jobs(study: Path, jobs: Sequence[Job], *, ours: bool = False) -> None:

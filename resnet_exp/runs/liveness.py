@@ -6,7 +6,7 @@ it has been silent for far longer than it has ever been between two rows.
 
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,17 +37,19 @@ def has_process(path: Path, summary: Mapping[str, Any], *, now: float | None = N
     host = summary.get("host")
     if host is None or (host == this_host() and locked is False):
         return False
-    return silence(path, now=time.time() if now is None else now) < patience(summary, row_steps(path))
+    silent = (time.time() if now is None else now) - last_written(path.iterdir())
+    return silent < patience(summary, row_steps(path))
 
 
-def silence(path: Path, *, now: float) -> float:
-    """Seconds since a file of the folder was last written."""
-    written = [0.0]
-    for file in path.iterdir():
+def last_written(files: Iterable[Path]) -> float:
+    """When one of the files was last written, in seconds since 1970; 0 without any. Locks, which whoever looks may
+    touch, do not count."""
+    times = [0.0]
+    for file in files:
         with suppress(OSError):  # gone in the meantime
-            if file.is_file() and file.name != LOCK:  # which whoever looks may touch
-                written.append(file.stat().st_mtime)
-    return now - max(written)
+            if file.name != LOCK and file.is_file():
+                times.append(file.stat().st_mtime)
+    return max(times)
 
 
 def patience(summary: Mapping[str, Any], steps: Sequence[int]) -> float:

@@ -20,13 +20,11 @@ class Prunable:
     """What a run folder could do without.
 
     Args:
-        run: the folder.
         files: that nobody needs.
         freed: bytes on the disk.
         kept: why some stay that might seem superfluous; empty: none does.
     """
 
-    run: Path
     files: tuple[Path, ...]
     freed: int
     kept: str = ""
@@ -39,7 +37,7 @@ def prunable(run: Path, *, ours: bool = False) -> Prunable:
         ours: it is this process that has it open.
     """
     if status_of(run).status != "completed" or (not ours and is_alive(run)):
-        return Prunable(run, (), 0)
+        return Prunable((), 0)
     files, kept = list(run.glob(SCRAPS)), []
     spares = [run / name for name in (SPARE, WRITTEN) if (run / name).exists()]
     if spares and is_whole(run / NAME):
@@ -51,7 +49,7 @@ def prunable(run: Path, *, ours: bool = False) -> Prunable:
             kept.append(f"snapshots stay for task=diagnose what={','.join(missing)}")
         else:
             files += [snapshot_file(run, step) for step in steps]
-    return Prunable(run, tuple(files), sum(file.stat().st_size for file in files), "; ".join(kept))
+    return Prunable(tuple(files), sum(file.stat().st_size for file in files), "; ".join(kept))
 
 
 def unanswered(run: Path) -> list[str]:
