@@ -84,6 +84,13 @@ def command(tmp_path: Path) -> Command:
     return run
 
 
+@pytest.fixture
+def unsaved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn, but no file is made of them, which takes seconds: for tests of what a report says."""
+    for module in ("resnet_exp.study.report", "resnet_exp.why.report"):
+        monkeypatch.setattr(f"{module}.save", lambda figure, stem: '<svg xmlns="http://www.w3.org/2000/svg"/>')
+
+
 @pytest.fixture(scope="session")
 def shapes(composed: Callable[..., DictConfig]) -> Dataset:
     """A hundred synthetic images of 8x8."""

@@ -85,6 +85,7 @@ def test_kept_and_open(tmp_path: Path, ends: tuple[float, ...], said: str) -> No
     assert said in sentence(load_runs(tmp_path))
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_the_margin_of_the_report_judges(tmp_path: Path) -> None:
     for seed, end in enumerate((21.9, 22.1, 22.5)):
         add(tmp_path, 8, [20.0 + seed / 2], seed=seed)
