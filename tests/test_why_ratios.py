@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from resnet_exp.why.ratios import by_seed, number, over_seeds
+from resnet_exp.why.ratios import by_seed, number, over_seeds, times
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,12 @@ def test_seeds_without_a_number_are_counted() -> None:
     assert (over.text, over.known) == ("2.0", "1 of 3 seeds")
     assert over_seeds([math.inf]) is None
     assert over_seeds([]) is None
+
+
+def test_times_have_two_places_or_two_figures() -> None:
+    assert list(map(times, (0.004, 0.715, 12.0, 99.99, 100.0, 12_345.0, 2.3e7))) == [
+        *("0.00", "0.71", "12.00", "99.99", "100", "12,000", "23 million"),
+    ]
 
 
 def test_ratios_are_of_the_seeds_that_both_have() -> None:

@@ -9,7 +9,7 @@ from resnet_exp.why.argument import Argument
 from resnet_exp.why.branches_figure import draw
 from resnet_exp.why.branches_rows import ON, Arms, ends, in_last_stage, starts, sweeps, written
 from resnet_exp.why.measured import Group, grouped, listed, mean_text, steps_of
-from resnet_exp.why.ratios import Over, by_seed, over_seeds
+from resnet_exp.why.ratios import Over, by_seed, over_seeds, times
 
 PARTS = {"shortcut": "its shortcut", "gamma": "its gamma", "weights": "the weights of its last layer"}
 ZERO = 0.05  # of its size before the first step: a branch below it does next to nothing
@@ -17,7 +17,7 @@ ZERO = 0.05  # of its size before the first step: a branch below it does next to
 
 def share(above: Mapping[int, float], below: Mapping[int, float]) -> Over | None:
     """How many times one number the other is, over the seeds that have both."""
-    return over_seeds(by_seed(above, below), form="{:.2f}".format)
+    return over_seeds(by_seed(above, below), form=times)
 
 
 def of_decays(name: str, arms: Arms) -> list[str]:
@@ -27,7 +27,7 @@ def of_decays(name: str, arms: Arms) -> list[str]:
     for on, called in ON.items():
         along = sorted(decay for kind, decay in arms if kind == on)
         if along:
-            ratios = listed([mean_text([*ends(arms[on, decay], "ratio").values()])[0] for decay in along])
+            ratios = listed([mean_text([*ends(arms[on, decay], "ratio").values()], form=times)[0] for decay in along])
             clauses.append(f"{ratios} times its shortcut for {listed([*map(written, along)])} on {called}")
         if len(along) < 2 or along[0] > 0:
             continue
@@ -57,10 +57,10 @@ def of_training(group: Group) -> str:
     """What training makes of the branches of one net."""
     one = group.found[0]
     steps = steps_of(one)
-    begin, known = mean_text([*starts(group, "ratio").values()])
+    begin, known = mean_text([*starts(group, "ratio").values()], form=times)
     if steps[0] == steps[-1]:
         return f"After {steps[0]:,} steps the median branch of {group.name} is {begin} times its shortcut ({known})."
-    end, known = mean_text([*ends(group, "ratio").values()])
+    end, known = mean_text([*ends(group, "ratio").values()], form=times)
     text = f"The median branch of {group.name} goes from {begin} to {end} times its shortcut ({known})"
     branch, shortcut = (share(ends(group, key), starts(group, key)) for key in ("branch", "shortcut"))
     if branch and shortcut:

@@ -33,6 +33,11 @@ def number(value: float) -> str:
     return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:.{1 - math.floor(math.log10(rounded))}f}"
 
 
+def times(value: float) -> str:
+    """How many times as large a thing is: to two places, from a hundred on to two figures: `0.72`, `17,000`."""
+    return number(value) if value >= 100 else f"{value:.2f}"
+
+
 @dataclass(frozen=True)
 class Over:
     """A ratio over seeds.

@@ -10,7 +10,7 @@ from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study.figure import bare, colours_of, key_of_depths, put_caption, wide_figure
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import Floats, Group, caption, column, grouped, listed, newest, trained_twins
-from resnet_exp.why.ratios import by_seed, over_seeds
+from resnet_exp.why.ratios import by_seed, over_seeds, times
 
 WIDE = 100  # times the median layer: what responds more strongly would press all others flat on a linear scale
 
@@ -65,7 +65,7 @@ def draw(found: Sequence[Diagnosis]) -> Figure:
 def compared(plain: Group, other: Group) -> str:
     """How many times as strongly a residual net responds as its plain twin, over the seeds that both have."""
     ratios = by_seed(medians(other), medians(plain))
-    if over := over_seeds(ratios, form="{:.2f}".format):
+    if over := over_seeds(ratios, form=times):
         return f"{other.name} responds {over.text} times as strongly as {plain.name} ({over.known})."
     return f"{other.name} is not compared with {plain.name}: a median is zero or not finite." if ratios else ""
 
