@@ -27,7 +27,8 @@ def walk(*folders: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def study_of(run: Path, *, seed: int) -> Path:
-    """The folder of a run's study, which holds `<name>/seed<k>`; the run's own where it lies alone."""
+    """The folder of a run's study, which holds `<name>/seed<k>`; the run's own where it lies alone. As short as the run
+    was named, if that says it."""
     whole = Path(os.path.normpath(run.absolute()))  # of `seed0` and `.`, too; links stay
     if whole.name != f"seed{seed}":
         return run
