@@ -11,7 +11,7 @@ import pickle
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 SCRAPS = ".*.tmp"  # what a killed writer may leave beside its file
 MAGIC = b"resnet-exp 1\n"
@@ -113,7 +113,7 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def seal_fits(file: BinaryIO) -> bool:
+def seal_fits(file: io.BufferedReader) -> bool:
     """Whether an open file is as `write_sealed` left it; reads it to its end."""
     start = file.read(HEADER_LENGTH)
     digest = hashlib.file_digest(file, "sha256").digest()  # of what follows

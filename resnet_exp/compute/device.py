@@ -4,8 +4,10 @@ import ctypes
 import logging
 import os
 import platform
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -107,14 +109,14 @@ def onednn_limits() -> set[str]:
     return limits - {""}
 
 
-def capabilities() -> dict[str, object]:
+def capabilities() -> Mapping[str, Any]:
     """What a CPU with AVX-512 has beyond it; empty for any other."""
     return torch.cpu.get_capabilities() if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else {}
 
 
 def onednn_kernels() -> str:
     """What decides, beside torch's own class of CPUs, which of its kernels oneDNN takes: `avx512_bf16`, `off`."""
-    if not torch.backends.mkldnn.enabled:  # type: ignore[attr-defined]
+    if not torch.backends.mkldnn.enabled:
         return "off"
     known = [name for name in BEYOND_AVX512 if capabilities().get(name)]
     return " ".join([*known, *(f"up to {limit}" for limit in sorted(onednn_limits()))]) or "as the CPU"

@@ -11,8 +11,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study.figure import MANY, bare, put_caption
-from resnet_exp.why.measured import Group, caption, grouped
-from resnet_exp.why.surface_rows import MODES, Floats, grid, line, modes_of, path, shown
+from resnet_exp.why.measured import Floats, Group, caption, grouped
+from resnet_exp.why.surface_rows import MODES, grid, line, modes_of, path, shown
 
 LOWEST, HIGHEST = 1e-3, 1e2  # losses beyond are drawn as these: what is above knows nothing of the images
 BANDS, NARROWEST = 18, 1.2  # colours between the levels; ratio of the outer ones, lest noise look like mountains
