@@ -14,8 +14,10 @@ if command -v nvidia-smi > /dev/null; then
     "${run[@]}" "${images[@]}" experiment=degradation depth=20,56 hydra.launcher.n_jobs=4 threads=2 compile=false
 fi
 
-# Both halves of the claim on a CPU; five to six hours on two cores with native bf16. Then every question to its nets.
+# Both halves of the claim on a CPU, with two more seeds of 20 and 56 layers; about seven hours on two cores with native
+# bf16. Then every question to its nets.
 "${run[@]}" "${images[@]}" experiment=both_halves
+"${run[@]}" "${images[@]}" experiment=both_halves depth=20,56 seed=3,4
 "$exp" task=diagnose from=outputs/both_halves
 
 # On generated images: error against depth; the deeper net that is made to do as well.
