@@ -9,6 +9,7 @@ batch's own (`batch`), as in training, which leave the stored ones alone.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,7 @@ def rows_at(model: Network, batches: Sequence[tuple[Tensor, Tensor]], *, modes: 
     """A row for each kind of BN statistics of the net as it is."""
     rows: list[Row] = []
     for mode in modes:
-        with kept_statistics(model, training=mode == "batch"):
+        with kept_statistics(model, training=True) if mode == "batch" else nullcontext():  # in eval mode none moves
             loss, error = loss_and_error(model, batches)
         order = {"kind": where["kind"], "batch_norm": mode, "step": where["step"]}
         rows.append(order | {"alpha": where["alpha"], "beta": where["beta"], "loss": loss, "error": error})
