@@ -1,4 +1,4 @@
-"""Numbers and tables as a terminal shows them."""
+"""Numbers and tables as a reader sees them, on a terminal and in sentences."""
 
 from collections.abc import Collection, Sequence
 
@@ -14,6 +14,17 @@ def aligned(rows: Sequence[Sequence[str]], *, words: Collection[int]) -> list[st
         ).rstrip()
         for row in rows
     ]
+
+
+def counted(number: int, unit: str) -> str:
+    """`1 seed`, `16,000 steps`"""
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"
+
+
+def span(values: Sequence[int], unit: str) -> str:
+    """Of rising numbers: `3 seeds`, `1 to 3 seeds`."""
+    most = counted(values[-1], unit)
+    return most if values[0] == values[-1] else f"{values[0]:,} to {most}"
 
 
 def duration(seconds: float) -> str:

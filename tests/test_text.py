@@ -2,7 +2,7 @@
 
 import pytest
 
-from resnet_exp.text import aligned, duration, size
+from resnet_exp.text import aligned, counted, duration, size, span
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
@@ -21,3 +21,11 @@ def test_durations_are_short() -> None:
 )
 def test_sizes_are_short(count: int, text: str) -> None:
     assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"), [([1], "1 step"), ([3], "3 steps"), ([1, 1], "1 step"), ([1, 16000], "1 to 16,000 steps")]
+)
+def test_numbers_have_their_unit_and_from_two_on_its_plural(values: list[int], shown: str) -> None:
+    assert span(values, "step") == shown
+    assert counted(values[-1], "step") == shown.rpartition("to ")[2]

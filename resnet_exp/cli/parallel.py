@@ -117,8 +117,10 @@ class Sweep:
         pipes = [self.context.Pipe(duplex=False) for _ in range(2)]
         job.streams = [Stream(pipes[0][0], sys.stdout, named=False), Stream(pipes[1][0], sys.stderr, named=True)]
         written = [pipe[1] for pipe in pipes]
-        words = {"task": self.task, "config": job.config, "place": job.place, "sweep": self.name}
-        words["growing"] = self.growing
+        words = {
+            **{"task": self.task, "config": job.config, "place": job.place},
+            **{"sweep": self.name, "growing": self.growing},
+        }
         job.process = self.context.Process(target=work, args=written, kwargs=words)
         job.process.start()
         for end in written:

@@ -118,8 +118,9 @@ def onednn_kernels() -> str:
     """What decides, beside torch's own class of CPUs, which of its kernels oneDNN takes: `avx512_bf16`, `off`."""
     if not torch.backends.mkldnn.enabled:
         return "off"
-    known = [name for name in BEYOND_AVX512 if capabilities().get(name)]
-    return " ".join([*known, *(f"up to {limit}" for limit in sorted(onednn_limits()))]) or "as the CPU"
+    known = capabilities()
+    beyond = [name for name in BEYOND_AVX512 if known.get(name)]
+    return " ".join([*beyond, *(f"up to {limit}" for limit in sorted(onednn_limits()))]) or "as the CPU"
 
 
 def choose_threads(asked: int | None, *, device: torch.device, before: int | None = None) -> int:

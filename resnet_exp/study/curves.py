@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from resnet_exp.study.arms import Arm
 from resnet_exp.study.figure import bare, colours_of, put_caption, readable
+from resnet_exp.text import counted
 
 THIN, BOLD = 1.0, 2.4  # line widths of training and test error
 EARLY = 0.1  # share of a run that may leave the axes at the top
@@ -91,7 +92,7 @@ def draw_arm(panel: Axes, arm: Arm, *, colour: str) -> None:
     style = "-" if arm.finished else "--"
     for key, (label, width) in ERRORS.items():
         steps, mean, spread = (column[thinned(len(column), most=DRAWN)] for column in arm.curve(key))
-        seeds = count(len(arm.runs), "seed")
+        seeds = counted(len(arm.runs), "seed")
         title = f"{arm.name}: {label}, {'mean of ' if len(arm.runs) > 1 else ''}{seeds}"
         panel.plot(steps, mean, style, color=colour, linewidth=width, url=title)
         if spread.any():
@@ -113,7 +114,7 @@ def add_targets(panel: Axes, arm: Arm) -> None:
         steps, mean, spread = steps[seen], mean[seen], spread[seen]
         seeds = sum((np.isin(steps, run.metrics["step"]).astype(int) for run in arm.runs), np.zeros(len(steps), int))
         titles = [
-            f"{arm.name}, step {step:,.0f}: {label} {error:.2f} % ({count(reached, 'seed')}"
+            f"{arm.name}, step {step:,.0f}: {label} {error:.2f} % ({counted(reached, 'seed')}"
             + (f", ± {deviation:.2f})" if reached > 1 else ")")
             for step, error, deviation, reached in zip(steps, mean, spread, seeds.tolist(), strict=True)
         ]
@@ -125,10 +126,6 @@ def add_targets(panel: Axes, arm: Arm) -> None:
 def thousands(step: float, position: float) -> str:
     """`10k` for 10,000; 0 stays 0."""
     return f"{step / 1000:g}k" if step else "0"
-
-
-def count(number: int, unit: str) -> str:
-    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def thinned(length: int, *, most: int) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from resnet_exp.study.describe import flags
 from resnet_exp.study.figure import VARIANTS, bare, put_caption, readable
 from resnet_exp.study.statistics import Estimate
 from resnet_exp.study.verdict import PRIMARY
+from resnet_exp.text import counted
 
 ERRORS = {PRIMARY: "training error, running", "test_error": "test error"}
 MARKERS = "osD^v"  # as many as are no divisor of the colours: 30 kinds of net before two look alike
@@ -151,7 +152,7 @@ def has_failed(arm: Arm) -> bool:
 
 def tooltip(arm: Arm, estimate: Estimate, *, error: str) -> str:
     """«plain56: 85.02 % test error (3 seeds, 95 % interval 79.10 to 90.94, 2 of 3 runs at chance)»"""
-    parts = [f"{estimate.n} seed{'' if estimate.n == 1 else 's'}"]
+    parts = [counted(estimate.n, "seed")]
     if estimate.low is not None and estimate.high is not None:
         parts.append(f"95 % interval {estimate.low:.2f} to {estimate.high:.2f}")
     return f"{arm.name}: {estimate.mean:.2f} % {error} ({', '.join(parts + flags(arm.runs))})"

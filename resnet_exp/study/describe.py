@@ -5,6 +5,7 @@ from typing import Any
 
 from resnet_exp.study.arms import Arm
 from resnet_exp.study.runs import Run
+from resnet_exp.text import span
 
 
 def describe_study(runs: list[Run], arms: list[Arm]) -> str:
@@ -12,10 +13,6 @@ def describe_study(runs: list[Run], arms: list[Arm]) -> str:
 
     def distinct(get: Callable[[Run], Any]) -> list[Any]:
         return sorted({get(run) for run in runs})
-
-    def span(values: list[int], unit: str) -> str:
-        low, high = f"{values[0]:,}", f"{values[-1]:,}"
-        return f"{low if low == high else f'{low} to {high}'} {unit}{'' if values[-1] == 1 else 's'}"
 
     data = distinct(
         lambda run: (

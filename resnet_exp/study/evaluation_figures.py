@@ -11,6 +11,7 @@ from matplotlib.text import Text
 
 from resnet_exp.runs.evaluation import Evaluated, Ints, Predictions
 from resnet_exp.study.evaluation import Calibration, calibration_of, confusion_of
+from resnet_exp.text import counted
 
 COUNTED = 10  # classes up to which each cell tells its number of images
 NAMED = 30  # classes up to which each is named; of more, NAMED_OF_MANY evenly spread ones are
@@ -26,7 +27,7 @@ def described(evaluated: Evaluated) -> str:
     """Which run, which weights, which images: what stands under every figure."""
     subject, images = evaluated.subject, len(evaluated.labels)
     weights = subject.weights if subject.step is None else f"step {subject.step:,}"
-    shown = f"{images:,} test image{'' if images == 1 else 's'} of {len(evaluated.classes)} classes"
+    shown = f"{counted(images, 'test image')} of {len(evaluated.classes)} classes"
     return f"{subject.called}, {weights} · {subject.data}, {shown}"
 
 

@@ -94,9 +94,14 @@ def clause(comparison: Comparison) -> str:
         Verdict.NO_DEGRADATION: "depth does not degrade",
         Verdict.INCONCLUSIVE: "inconclusive",
     }[comparison.verdict]
+    of_both = f"the training error of {second} layers is {apart(difference)} that of {first}"
+    return f"{what}, {of_both} ({evidence(comparison)})"
+
+
+def apart(difference: Difference) -> str:
+    """`12.10 points above`"""
     size = f"{abs(difference.value):.2f}"
-    side = f"{size} points {'above' if difference.value > 0 else 'below'}" if float(size) else "the same as"
-    return f"{what}, the training error of {second} layers is {side} that of {first} ({evidence(comparison)})"
+    return f"{size} points {'above' if difference.value > 0 else 'below'}" if float(size) else "the same as"
 
 
 def evidence(comparison: Comparison) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from resnet_exp.runs.diagnostics import Diagnosis
 from resnet_exp.study.figure import bare, colours_of, key_of_depths, put_caption, wide_figure
+from resnet_exp.text import counted
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.growth import (
     back,
@@ -91,7 +92,7 @@ def draw_prediction(panel: Axes, group: Group) -> None:
 
 
 def after(step: int) -> str:
-    return f"after {step:,} step{'' if step == 1 else 's'}" if step else "before the first step"
+    return f"after {counted(step, 'step')}" if step else "before the first step"
 
 
 def of_seeds(

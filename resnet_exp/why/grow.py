@@ -17,7 +17,7 @@ from resnet_exp.study.figure import COLOURS, MANY, bare, put_caption, readable
 from resnet_exp.study.identity import net_called
 from resnet_exp.study.runs import Run, read_study
 from resnet_exp.study.statistics import MARGIN, Difference, Verdict, judge, paired, welch
-from resnet_exp.study.verdict import PRIMARY
+from resnet_exp.study.verdict import PRIMARY, apart
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import mean_text
 
@@ -184,12 +184,6 @@ def clause(arm: Arm, growth: Growth, *, margin: float) -> str | None:
             text += f"; the {growth.depths[0]} layers alone, trained on likewise, end at {alone} %, {apart(difference)}"
             text += f" them{interval(difference)}"
     return text
-
-
-def apart(difference: Difference) -> str:
-    """`12.10 points above`"""
-    size = f"{abs(difference.value):.2f}"
-    return f"{size} points {'above' if difference.value > 0 else 'below'}" if float(size) else "the same as"
 
 
 def interval(difference: Difference) -> str:

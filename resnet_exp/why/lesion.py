@@ -7,11 +7,10 @@ from matplotlib.figure import Figure
 
 from resnet_exp.runs.diagnostics import Diagnosis, Row
 from resnet_exp.study.figure import bare, colours_of, key_of_depths, put_caption, wide_figure
+from resnet_exp.study.runs import AT_CHANCE
 from resnet_exp.study.statistics import estimate
 from resnet_exp.why.argument import Argument
 from resnet_exp.why.measured import Group, caption, difference_text, grouped, listed, mean_text, trained_twins
-
-AT_CHANCE = 0.95  # of the error of guessing: a net above it knows next to nothing
 
 
 def rows_of(one: Diagnosis, kind: str, *, batch_norm: str = "stored") -> list[Row]:

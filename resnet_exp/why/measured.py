@@ -14,6 +14,7 @@ from resnet_exp.runs.diagnostics import Diagnosis, read_diagnosis
 from resnet_exp.runs.find import walk
 from resnet_exp.study.arms import setting_of
 from resnet_exp.study.statistics import estimate
+from resnet_exp.text import counted, span
 
 Floats = NDArray[np.float64]
 ZERO_INIT = re.compile(r"-zero_init(True|False)")
@@ -148,12 +149,6 @@ def caption(found: Sequence[Diagnosis]) -> str:
     return " · ".join([" / ".join(data), span(seeds, "seed"), span(steps, "step")])
 
 
-def span(values: Sequence[int], unit: str) -> str:
-    """`1 to 3 seeds`"""
-    low, high = f"{values[0]:,}", f"{values[-1]:,}"
-    return f"{low if low == high else f'{low} to {high}'} {unit}{'' if values[-1] == 1 else 's'}"
-
-
 def twins(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
     """Each plain net with each residual one that differs from it in the shortcut alone: the same images, and the same
     setting of what a sweep varied, as the names say it.
@@ -188,7 +183,7 @@ def mean_text(values: Sequence[float], *, form: Callable[[float], str] = "{:.2f}
     """The mean of a number for each seed, and what is known of it: `0.73`, `95 % interval 0.70 to 0.76, 3 seeds`."""
     over = estimate(values)
     interval = "" if over.low is None or over.high is None else f"95 % interval {form(over.low)} to {form(over.high)}, "
-    return form(over.mean), f"{interval}{over.n} seed{'' if over.n == 1 else 's'}"
+    return form(over.mean), f"{interval}{counted(over.n, 'seed')}"
 
 
 def difference_text(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from resnet_exp.study.statistics import estimate
+from resnet_exp.text import counted
 
 MILLION = 1e6
 WRITTEN_OUT = 1e-4, 1e9  # beyond, a number is written with its power of ten
@@ -67,6 +68,5 @@ def over_seeds(ratios: Sequence[float], *, form: Callable[[float], str] = number
     mean = math.exp(over.mean)
     low, high = (None if log is None else math.exp(log) for log in (over.low, over.high))
     interval = "" if low is None or high is None else f"95 % interval {form(low)} to {form(high)}, "
-    seeds = f"{over.n} of {len(ratios)}" if over.n < len(ratios) else f"{over.n}"
-    known = f"{interval}{seeds} seed{'' if len(ratios) == 1 else 's'}"
-    return Over(mean, low, high, over.n, form(mean), known)
+    told = f"{over.n} of " if over.n < len(ratios) else ""
+    return Over(mean, low, high, over.n, form(mean), f"{interval}{told}{counted(len(ratios), 'seed')}")

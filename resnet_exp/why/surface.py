@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from resnet_exp.runs.diagnostics import Diagnosis
+from resnet_exp.text import counted
 from resnet_exp.why.argument import Argument, Drawing
 from resnet_exp.why.measured import Group, difference_text, grouped, listed, mean_text, trained_twins
 from resnet_exp.why.surface_figures import draw, draw_path, draw_relief, plainly
@@ -40,7 +41,7 @@ def said_of(group: Group) -> str:
     """`4.36 and 0.22 (plain20, from 0.11; 3 seeds)`: with stored BN statistics and with each batch's own."""
     modes = modes_of(group.found[0])
     means = {mode: number_text(list(rises(group, batch_norm=mode).values()))[0] for mode in modes}
-    seeds = f"{len(group.found)} seed{'' if len(group.found) == 1 else 's'}"
+    seeds = counted(len(group.found), "seed")
     if "batch" not in modes:
         return f"{means['stored']} ({group.name}, from {in_middle(group)}; no BN; {seeds})"
     return f"{means['stored']} and {means['batch']} ({group.name}, from {in_middle(group)}; {seeds})"
